@@ -1,0 +1,1 @@
+"""Voxels and where they lie: Grid, Volume, Window, planes. numpy only."""
