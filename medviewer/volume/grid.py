@@ -75,12 +75,14 @@ class Grid:
     def index_to_lps(self, index_kji: ArrayLike) -> Float:
         """Points in mm (LPS) of indices, shape (..., 3) in and out; fractional indices are fine."""
         index = np.asarray(index_kji, dtype=np.float64)
-        return index @ self.step_matrix.T + np.asarray(self.origin_lps)
+        points: Float = index @ self.step_matrix.T + np.asarray(self.origin_lps)
+        return points
 
     def lps_to_index(self, point_lps: ArrayLike) -> Float:
         """Fractional indices (k, j, i) of points in mm (LPS), shape (..., 3) in and out."""
         offset = np.asarray(point_lps, dtype=np.float64) - np.asarray(self.origin_lps)
-        return offset @ np.linalg.inv(self.step_matrix).T
+        index: Float = offset @ np.linalg.inv(self.step_matrix).T
+        return index
 
     def contains_index(self, index_kji: ArrayLike) -> bool:
         """True where the (fractional) index lies within half a voxel of the grid."""

@@ -87,7 +87,9 @@ class PlaneAxes:
         index[self.right] = size_kji[self.right] - 1 - column if self.flip_right else column
         return index
 
-    def from_index(self, size_kji: Sequence[int], index_kji: Sequence[float] | NDArray[np.float64]) -> tuple[float, float, float]:
+    def from_index(
+        self, size_kji: Sequence[int], index_kji: Sequence[float] | NDArray[np.float64]
+    ) -> tuple[float, float, float]:
         """(position, row, column) in the picture of a fractional `index_kji`."""
         row = float(index_kji[self.down])
         column = float(index_kji[self.right])
@@ -120,8 +122,8 @@ def acquired_plane() -> PlaneAxes:
 def plane_axes(grid: Grid | None, name: PlaneName) -> PlaneAxes:
     """How to cut a grid so that the picture is nearest to an anatomical plane.
 
-    Each array axis is given to the anatomical axis that it is nearest to (greedily, the best fit first), so that the three planes
-    always use three different array axes. Without a grid only the acquired plane exists.
+    Each array axis is given to the anatomical axis that it is nearest to (greedily, the best fit first), so
+    that the three planes always use three different array axes. Without a grid only the acquired plane exists.
     """
     if grid is None or name is PlaneName.ACQUIRED:
         return acquired_plane()

@@ -67,7 +67,9 @@ class Volume:
         """True where all slices share slope and intercept."""
         return all(not isinstance(v, np.ndarray) or bool(np.all(v == v.flat[0])) for v in (self.slope, self.intercept))
 
-    def values(self, start_kji: Sequence[int] = (0, 0, 0), size_kji: Sequence[int] | None = None) -> NDArray[np.float32]:
+    def values(
+        self, start_kji: Sequence[int] = (0, 0, 0), size_kji: Sequence[int] | None = None
+    ) -> NDArray[np.float32]:
         """Values after the modality rescale of a box, float32 `[k, j, i]`; the box is cut to the volume."""
         size = self.voxels.shape if size_kji is None else size_kji
         spans = [slice(max(0, int(s)), max(0, int(s) + int(n))) for s, n in zip(start_kji, size, strict=True)]
@@ -89,7 +91,7 @@ class Volume:
             return None
         slope, intercept = self.rescale_of(k)
         stored = self.voxels[k, j, i]
-        return float(stored) * slope + intercept  # type: ignore[arg-type]
+        return float(stored) * slope + intercept
 
     def padding_mask(self, stored: ArrayLike) -> NDArray[np.bool_] | None:
         """Where stored values are padding; None if the volume declares none."""

@@ -84,7 +84,8 @@ class GreyMapper:
                     table[(pattern >= low) & (pattern <= high)] = 0
                 self._tables[(slope, intercept)] = table
             unsigned = np.ascontiguousarray(stored).view(np.uint16 if dtype.itemsize == 2 else np.uint8)
-            return table[unsigned]
+            grey_levels: NDArray[np.uint8] = table[unsigned]
+            return grey_levels
         grey = np.rint(self._window.apply(stored.astype(np.float64) * slope + intercept)).astype(np.uint8)
         if self._invert:
             grey = (255 - grey).astype(np.uint8)

@@ -1,0 +1,6 @@
+"""`python -m medviewer`."""
+
+from medviewer.cli.main import run
+
+if __name__ == "__main__":
+    run()
