@@ -1,0 +1,326 @@
+"""What a scan finds: patients, studies, series and their stacks, other objects, and what was skipped and why.
+
+Value objects only. A Stack is the part of a series that forms one volume, one cine or one set of frames;
+its frames stand in **stack order**: ascending along row x column of the orientation; without geometry in the
+order of instance numbers, then of file names; frames of one file in the file's order. 4-D stacks hold the
+frames of the first time, then of the second, and so on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from medviewer.volume.grid import Grid
+from medviewer.volume.window import Window
+
+
+class StackKind(StrEnum):
+    """What a stack is to a viewer."""
+
+    VOLUME = "volume"  # slices of one orientation at different positions, with a Grid unless a code says why not
+    FRAMES = "frames"  # several pictures of one size without a common geometry
+    CINE = "cine"  # pictures of one place in time
+    FOUR_D = "4d"  # several volumes of one grid
+    SINGLE = "single"  # one picture
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """A fault of a stack: a code of the command line's contract and a sentence part that names where."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that is not shown, with the reason in words and its code."""
+
+    path: Path
+    reason: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFile:
+    """A DICOM file that is not a picture of its own (SEG, SR, RTSTRUCT, ...).
+
+    Attributes:
+        path: the file.
+        kind: one of the kinds of the command line's contract ("SEG", "SR", "no-pixels", ...).
+        summary: one line for people.
+        patient: person name as in `Patient.name`.
+        sop_instance_uid, study_uid, series_uid: its identifiers, "" where absent.
+        referenced_series: series that it refers to, as far as the header's top level says.
+    """
+
+    path: Path
+    kind: str
+    summary: str
+    patient: str
+    sop_instance_uid: str = ""
+    study_uid: str = ""
+    series_uid: str = ""
+    patient_id: str = ""
+    referenced_series: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PixelLayout:
+    """How the pixels of a file are stored (PS3.3 C.7.6.3). One instance is shared by all frames of equal layout.
+
+    `float_bits` is 32 or 64 for (Double) Float Pixel Data, else 0. `transfer_syntax` is the UID.
+    """
+
+    rows: int
+    columns: int
+    samples: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+    photometric: str
+    planar: int
+    frames: int
+    transfer_syntax: str
+    float_bits: int = 0
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[type-arg]
+        """The native type of one sample, in this machine's byte order; one-bit pixels are uint8."""
+        if self.float_bits:
+            return np.dtype(f"f{self.float_bits // 8}")
+        if self.bits_allocated == 1:
+            return np.dtype("u1")
+        return np.dtype(f"{'i' if self.signed else 'u'}{self.bits_allocated // 8}")
+
+    @property
+    def is_colour(self) -> bool:
+        """True where a frame has three samples a pixel."""
+        return self.samples == 3
+
+    @property
+    def is_palette(self) -> bool:
+        """True where stored values are indices of a colour table."""
+        return self.photometric == "PALETTE COLOR"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRef:
+    """Where one frame's pixels lie, and what belongs to this frame alone.
+
+    Attributes:
+        path: the file; a member of an archive is written `archive.zip/folder/name`.
+        frame: 0-based index of the frame in the file.
+        position_lps: centre of the first pixel in mm, or None.
+        sop_instance_uid: of the file.
+        layout: how the pixels are stored (None for NIfTI and NRRD).
+        data_offset: byte offset of the file's uncompressed pixel data, -1 where compressed or deflated.
+        slope, intercept: the modality rescale of this frame.
+        instance_number: as in the file, None where absent.
+    """
+
+    path: Path
+    frame: int
+    position_lps: tuple[float, float, float] | None = None
+    sop_instance_uid: str = ""
+    layout: PixelLayout | None = None
+    data_offset: int = -1
+    slope: float = 1.0
+    intercept: float = 0.0
+    instance_number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StackText:
+    """Facts of the header that a viewer writes on the screen; "" or None where the file says nothing.
+
+    Dates are DICOM's YYYYMMDD, times HHMMSS. `patient_name` holds all groups in the file's order, joined by "=".
+    """
+
+    patient_name: str = ""
+    patient_id: str = ""
+    patient_sex: str = ""
+    patient_age: str = ""
+    patient_birth_date: str = ""
+    study_date: str = ""
+    study_time: str = ""
+    study_description: str = ""
+    study_uid: str = ""
+    accession_number: str = ""
+    series_number: int | None = None
+    series_description: str = ""
+    series_uid: str = ""
+    series_date: str = ""
+    series_time: str = ""
+    protocol: str = ""
+    institution: str = ""
+    manufacturer: str = ""
+    model: str = ""
+    body_part: str = ""
+    laterality: str = ""
+    patient_position: str = ""
+    contrast_agent: str = ""
+    thickness_mm: float | None = None
+    kernel: str = ""
+    kvp: float | None = None
+    tube_current_ma: float | None = None
+    repetition_ms: float | None = None
+    echo_ms: float | None = None
+    inversion_ms: float | None = None
+    flip_degrees: float | None = None
+    field_tesla: float | None = None
+    frame_of_reference_uid: str = ""
+    spacing_source: str = ""
+    lossy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The part of a series that forms one volume, one cine or one set of frames.
+
+    Attributes:
+        id: the same on every run.
+        kind: see `StackKind`.
+        frames: in stack order; `times * size_kji[0]` of them.
+        size_kji: slices (of one time), rows, columns.
+        times: 1 but for 4-D.
+        grid: where the voxels lie (of one time); None where the files cannot carry a 3-D geometry, with a
+            code in `quality` that says why. A single slice with position has a grid of one slice.
+        spacing_kji: mm; for a stack without grid the spacing as far as it is known (None: unknown). The first
+            is the step along the normal, for one slice its thickness.
+        dtype: numpy name of the stored type, "int16".
+        modality: "CT", "MR", ...
+        windows: the file's own windows, the first is the default; empty if it has none that is usable.
+        quality: faults by code.
+        text: what is written on the screen.
+        patient_id, frame_of_reference_uid, body_part, study_uid, series_uid, sop_class_uid: of the series.
+        unit: of the values after rescale, "HU", "" where unknown.
+        padding: inclusive range of stored values that are no tissue.
+        inverted: True for MONOCHROME1 and Presentation LUT Shape INVERSE.
+        frame_times_ms: start of each frame of a cine, empty if unknown.
+        time_labels: one for each time of a 4-D stack ("b 1000", "TE 20 ms", ...).
+        name: what distinguishes the stack from its sisters in the series ("TE 20 ms", "localizer", "coronal").
+        source: "dicom", "nifti" or "nrrd".
+    """
+
+    id: str
+    kind: StackKind
+    frames: tuple[FrameRef, ...]
+    size_kji: tuple[int, int, int]
+    times: int
+    grid: Grid | None
+    spacing_kji: tuple[float | None, float, float] | None
+    dtype: str
+    modality: str
+    windows: tuple[Window, ...] = ()
+    quality: tuple[Quality, ...] = ()
+    text: StackText = field(default_factory=StackText)
+    patient_id: str = ""
+    frame_of_reference_uid: str = ""
+    body_part: str = ""
+    study_uid: str = ""
+    series_uid: str = ""
+    sop_class_uid: str = ""
+    unit: str = ""
+    padding: tuple[int, int] | None = None
+    inverted: bool = False
+    frame_times_ms: tuple[float, ...] = ()
+    time_labels: tuple[str, ...] = ()
+    name: str = ""
+    source: str = "dicom"
+    direction: tuple[float, ...] | None = None
+
+    @property
+    def layout(self) -> PixelLayout | None:
+        """The pixel layout of the first frame."""
+        return self.frames[0].layout
+
+    @property
+    def is_colour(self) -> bool:
+        """True where the picture has colours of its own; `load.read_frame_rgb` gives them."""
+        layout = self.layout
+        return layout is not None and (layout.is_colour or layout.is_palette)
+
+    @property
+    def codes(self) -> frozenset[str]:
+        """The quality codes."""
+        return frozenset(q.code for q in self.quality)
+
+    def at_time(self, time: int) -> Stack:
+        """The stack of one time of a 4-D stack (kind "volume"); the stack itself where it has one time only."""
+        if self.times == 1:
+            return self
+        if not 0 <= time < self.times:
+            raise IndexError(f"time {time} of {self.times}")
+        n = self.size_kji[0]
+        frames = self.frames[time * n : (time + 1) * n]
+        return replace(self, id=f"{self.id}-t{time}", kind=StackKind.VOLUME, frames=frames, times=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series: what was acquired or derived in one go."""
+
+    uid: str
+    number: int | None
+    modality: str
+    description: str
+    stacks: tuple[Stack, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """One examination. `date` is YYYYMMDD or ""."""
+
+    uid: str
+    date: str
+    description: str
+    series: tuple[Series, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """One patient, told apart by ID and name. `name` holds all groups in the file's order, joined by "="."""
+
+    name: str
+    id: str
+    studies: tuple[Study, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The result of a scan.
+
+    Attributes:
+        files: how many files were looked at (members of archives included).
+        skipped: files that are not shown, with reasons.
+        patients: what can be shown.
+        objects: DICOM files that are no pictures of their own.
+    """
+
+    files: int = 0
+    skipped: tuple[Skipped, ...] = ()
+    patients: tuple[Patient, ...] = ()
+    objects: tuple[ObjectFile, ...] = ()
+
+    def stacks(self) -> Iterator[Stack]:
+        """All stacks in the catalog's order."""
+        for patient in self.patients:
+            for study in patient.studies:
+                for series in study.series:
+                    yield from series.stacks
+
+    def stack(self, stack_id: str) -> Stack | None:
+        """The stack with this id, or None."""
+        return next((s for s in self.stacks() if s.id == stack_id), None)
+
+    @property
+    def is_empty(self) -> bool:
+        """True where there is neither a stack nor another object."""
+        return not self.objects and next(self.stacks(), None) is None
