@@ -1,0 +1,222 @@
+"""What the window is about right now: one ReadingSession, and the broadcast of what changed in it.
+
+The session is the only thing that views and panels share. A method changes one thing and broadcasts a `Changes`; every
+open panel decides by itself whether that concerns it. Nobody pokes anybody else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PySide6.QtCore import QObject, Signal
+
+from medviewer.volume.plane import PlaneAxes
+from medviewer.volume.volume import Volume
+from medviewer.volume.window import Window, auto_window
+
+if TYPE_CHECKING:
+    from medviewer.annotation.editor import Editor
+    from medviewer.annotation.segmentation import Segmentation
+    from medviewer.formats.catalog import Catalog, Stack
+    from medviewer.inference.suggestion import Suggestion
+
+#: A box of voxels as array slices `[k, j, i]`: `labelmap[box]` is what changed.
+Box = tuple[slice, slice, slice]
+
+#: The tool of a fresh window; Esc leads back to it.
+DEFAULT_TOOL = "window"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed. Everything is False or None unless it did.
+
+    Attributes:
+        catalog: other studies are listed.
+        volume: another stack is shown (or none): everything about the picture is new.
+        slices: these slices of the shown volume have arrived.
+        window: width, level or inversion.
+        crosshair: the crosshair moved, and with it the plane positions.
+        overlay: voxels of the segmentation changed inside this box.
+        segments: the list of segments: number, names, colours, which one is active, what is hidden, opacity.
+        proposal: another proposal, or none, or a larger part of the same.
+        findings: findings, their verdicts, or what is said beside a proposal.
+        tool: the tool, its size, or the mode (read or annotate).
+        saved: what is saved, or what undo would undo.
+    """
+
+    catalog: bool = False
+    volume: bool = False
+    slices: range | None = None
+    window: bool = False
+    crosshair: bool = False
+    overlay: Box | None = None
+    segments: bool = False
+    proposal: bool = False
+    findings: bool = False
+    tool: bool = False
+    saved: bool = False
+
+
+class ReadingSession(QObject):
+    """The shown stack with everything a view or panel draws about it. Lives in the Qt thread.
+
+    `changed` carries a `Changes`. Read the attributes freely; change them only through the methods.
+    """
+
+    changed = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.catalog: Catalog | None = None
+        self.stack: Stack | None = None
+        self.volume: Volume | None = None
+        self.window = Window(400.0, 40.0)
+        self.inverted = False
+        self.crosshair_kji: NDArray[np.float64] = np.zeros(3)
+        self.editor: Editor | None = None
+        self.proposal: Suggestion | None = None
+        self.tool = DEFAULT_TOOL
+        self.annotating = False
+        self.brush_diameter_mm = 8.0
+        self.brush_is_sphere = False
+        self.active_segment = 1
+        self.hidden_segments: frozenset[int] = frozenset()
+        self.overlay_visible = True
+        self.overlay_opacity = 0.28
+
+    # -- what is shown ---------------------------------------------------------------------------------------------
+
+    def announce(self, **what: object) -> None:
+        """Broadcast a Changes, for a thing that was changed at its own place (the editor's voxels, a finding)."""
+        self.changed.emit(Changes(**what))  # type: ignore[arg-type]
+
+    def set_catalog(self, catalog: Catalog | None) -> None:
+        """List other studies; what is shown stays (only a person moves to another patient)."""
+        self.catalog = catalog
+        self.announce(catalog=True)
+
+    def show(self, stack: Stack | None, volume: Volume | None, window: Window | None = None) -> None:
+        """Show another stack: crosshair to its middle, no proposal, no editor; without a window, an automatic one."""
+        self.stack, self.volume = stack, volume
+        self.editor, self.proposal = None, None
+        self.inverted = False
+        self.hidden_segments = frozenset()
+        self.overlay_visible = True
+        self.active_segment = 1
+        if volume is not None:
+            k, j, i = volume.size_kji
+            self.crosshair_kji = np.array([k // 2, j // 2, i // 2], dtype=np.float64)
+            self.window = window if window is not None else auto_window(volume)
+        self.announce(volume=True, window=True, crosshair=True, proposal=True, segments=True, findings=True, saved=True)
+
+    def slices_arrived(self, slices: range) -> None:
+        """Say that voxels of these slices have been filled in by the loader."""
+        self.announce(slices=slices)
+
+    def set_window(self, window: Window) -> None:
+        """Another width or level for all views of the stack."""
+        self.window = window
+        self.announce(window=True)
+
+    def set_inverted(self, inverted: bool) -> None:
+        """The user's inversion of the grey scale, on top of the file's own."""
+        self.inverted = inverted
+        self.announce(window=True)
+
+    # -- where one looks -------------------------------------------------------------------------------------------
+
+    @property
+    def crosshair_lps(self) -> NDArray[np.float64] | None:
+        """The crosshair in mm (LPS); None without a volume or without geometry."""
+        if self.volume is None or self.volume.grid is None:
+            return None
+        return self.volume.grid.index_to_lps(self.crosshair_kji)
+
+    def position_of(self, axes: PlaneAxes) -> int:
+        """Index of the cut that a plane shows: the crosshair, rounded, along the plane's own axis."""
+        return int(np.rint(self.crosshair_kji[axes.through]))
+
+    def move_crosshair(self, index_kji: ArrayLike) -> None:
+        """Put the crosshair at a (fractional) index; it is kept inside the volume."""
+        if self.volume is None:
+            return
+        last = np.asarray(self.volume.size_kji, dtype=np.float64) - 1
+        wanted = np.clip(np.asarray(index_kji, dtype=np.float64), 0, last)
+        if not np.array_equal(wanted, self.crosshair_kji):
+            self.crosshair_kji = wanted
+            self.announce(crosshair=True)
+
+    def go_to(self, point_lps: ArrayLike) -> None:
+        """Put the crosshair at a point in mm (LPS): all planes show it. Nothing happens without geometry."""
+        if self.volume is not None and self.volume.grid is not None:
+            self.move_crosshair(self.volume.grid.lps_to_index(point_lps))
+
+    def scroll(self, axes: PlaneAxes, steps: int) -> None:
+        """Move a plane by some cuts; a step down the list of slices is positive."""
+        index = self.crosshair_kji.copy()
+        index[axes.through] = np.rint(index[axes.through]) + steps
+        self.move_crosshair(index)
+
+    # -- what the hand does ----------------------------------------------------------------------------------------
+
+    def set_tool(self, name: str, annotating: bool | None = None) -> None:
+        """Take another tool; `annotating` switches between read and annotate mode, None leaves the mode."""
+        self.tool = name
+        if annotating is not None:
+            self.annotating = annotating
+        self.announce(tool=True)
+
+    def set_brush(self, diameter_mm: float | None = None, is_sphere: bool | None = None) -> None:
+        """Another brush size (mm, kept within 0.5 to 100) or shape."""
+        if diameter_mm is not None:
+            self.brush_diameter_mm = float(np.clip(diameter_mm, 0.5, 100.0))
+        if is_sphere is not None:
+            self.brush_is_sphere = is_sphere
+        self.announce(tool=True)
+
+    # -- marks -----------------------------------------------------------------------------------------------------
+
+    @property
+    def segmentation(self) -> Segmentation | None:
+        """The segmentation under the editor, if there is one."""
+        return None if self.editor is None else self.editor.segmentation
+
+    def set_editor(self, editor: Editor | None) -> None:
+        """Another segmentation is edited (a new one, a loaded one, a recovered one)."""
+        self.editor = editor
+        self.announce(segments=True, overlay=self.whole_box, saved=True)
+
+    def set_active_segment(self, number: int) -> None:
+        """The segment that tools paint; 0 is the background (tools erase)."""
+        self.active_segment = number
+        self.announce(segments=True)
+
+    def set_hidden_segments(self, hidden: frozenset[int]) -> None:
+        """Do not draw these segments."""
+        self.hidden_segments = hidden
+        self.announce(segments=True)
+
+    def set_overlay(self, visible: bool | None = None, opacity: float | None = None) -> None:
+        """Show or hide all overlays (Space peeks), or change the fill's opacity (0 to 1)."""
+        if visible is not None:
+            self.overlay_visible = visible
+        if opacity is not None:
+            self.overlay_opacity = float(np.clip(opacity, 0.0, 1.0))
+        self.announce(segments=True)
+
+    def set_proposal(self, proposal: Suggestion | None) -> None:
+        """Draw a suggestion as a proposal (or a larger part of the same one), or draw none."""
+        self.proposal = proposal
+        self.announce(proposal=True, findings=True)
+
+    @property
+    def whole_box(self) -> Box | None:
+        """The box of all voxels, or None without a volume."""
+        if self.volume is None:
+            return None
+        k, j, i = self.volume.size_kji
+        return slice(0, k), slice(0, j), slice(0, i)
