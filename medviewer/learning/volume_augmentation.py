@@ -1,4 +1,4 @@
-"""Random views of a labelled volume for training: turned, scaled, mirrored, brighter, noisier. torch on the CPU or GPU."""
+"""Random views of a labelled volume for training: turned, scaled, mirrored, brighter, noisier (torch)."""
 
 from __future__ import annotations
 

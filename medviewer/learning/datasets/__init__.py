@@ -1,0 +1,1 @@
+"""Readers of training data: one module a layout."""
