@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-python3}
 EXTRAS=${EXTRAS:-}
-VENV=.venv
+VENV=${VENV_DIR:-.venv}
 
 say() { printf '%s\n' "$*" >&2; }
 
