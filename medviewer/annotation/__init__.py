@@ -1,0 +1,1 @@
+"""Human work on images: segmentations, edit operations, tools, undo, journal, revisions."""
