@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pyqtgraph as pg
 from PySide6.QtCore import Qt
@@ -11,26 +11,8 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from medviewer.desktop.panels.parts import STEP, label, row
 from medviewer.desktop.theme import colour
 
-
-@dataclass(frozen=True, slots=True)
-class CurveData:
-    """What the curves show.
-
-    Attributes:
-        steps: step numbers of `loss`.
-        loss: training loss at those steps.
-        dice_steps: step numbers of `dice`.
-        dice: Dice of the candidate on the patients watched during training.
-        champion_dice: the champion's Dice on the same patients, or None while unknown.
-        total: all steps of the run.
-    """
-
-    steps: tuple[float, ...] = ()
-    loss: tuple[float, ...] = ()
-    dice_steps: tuple[float, ...] = ()
-    dice: tuple[float, ...] = ()
-    champion_dice: float | None = None
-    total: int = 1
+if TYPE_CHECKING:
+    from medviewer.desktop.panels.training import CurveData
 
 
 class TrainingCurves(QWidget):
@@ -50,15 +32,21 @@ class TrainingCurves(QWidget):
         column.addLayout(row(label("Loss", "dim"), self._loss_text, None))
         self._loss_plot = _plot(48)
         column.addWidget(self._loss_plot)
-        self._dice_line = self._dice_plot.plot(pen=pg.mkPen(colour("good"), width=2))
-        self._dice_dots = self._dice_plot.plot(
-            pen=None, symbol="o", symbolSize=5, symbolBrush=colour("good"), symbolPen=None
-        )
-        self._loss_line = self._loss_plot.plot(pen=pg.mkPen(colour("dim"), width=1.4))
-        self._champion = pg.InfiniteLine(
-            angle=0, pen=pg.mkPen(colour("dim"), width=1.2, style=Qt.PenStyle.DashLine), movable=False
-        )
+        self._dice_line = self._dice_plot.plot()
+        self._dice_dots = self._dice_plot.plot(pen=None, symbol="o", symbolSize=5, symbolPen=None)
+        self._loss_line = self._loss_plot.plot()
+        self._champion = pg.InfiniteLine(angle=0, movable=False)
         self._dice_plot.addItem(self._champion)
+        self.take_colours()
+
+    def take_colours(self) -> None:
+        """Use the colours of the current theme: the candidate green, the champion dashed."""
+        for plot in (self._dice_plot, self._loss_plot):
+            plot.setBackground(colour("raised"))
+        self._dice_line.setPen(pg.mkPen(colour("good"), width=2))
+        self._dice_dots.setSymbolBrush(colour("good"))
+        self._loss_line.setPen(pg.mkPen(colour("dim"), width=1.4))
+        self._champion.setPen(pg.mkPen(colour("dim"), width=1.2, style=Qt.PenStyle.DashLine))
 
     def show_curves(self, data: CurveData) -> None:
         """Draw other curves."""

@@ -59,4 +59,13 @@ def card_style() -> str:
         background: {c["base"]}; color: {c["text"]}; border: 1px solid {c["accent"]}; border-radius: 3px;
         padding: 0 4px;
     }}
+    QTabBar#pages {{ background: transparent; }}
+    QTabBar#pages::tab {{
+        background: transparent; color: {c["dim"]}; font-size: 10pt; border: none; border-bottom: 2px solid transparent;
+        padding: 12px 2px 6px 2px; margin-left: 9px; margin-right: 9px;
+    }}
+    QTabBar#pages::tab:hover {{ color: {c["text"]}; }}
+    QTabBar#pages::tab:selected {{ color: {c["text"]}; border-bottom-color: {c["accent"]}; }}
+    QTabBar#pages::tab:focus {{ color: {c["accent"]}; }}
+    QWidget#page {{ background: transparent; }}
     """

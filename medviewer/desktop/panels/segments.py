@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-import qtawesome
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QLineEdit, QStackedLayout, QToolButton, QVBoxLayout, QWidget
 
 from medviewer.desktop.panels.parts import STEP, Card, ElidedLabel, FirstStep, button, label, row, set_role
-from medviewer.desktop.theme import colour
+from medviewer.desktop.theme import icon
 
 
 class SaveState(StrEnum):
@@ -141,8 +140,8 @@ class _Line(QFrame):
         self._code.set_text(" · ".join(part for part in (segment.code, segment.origin) if part))
         self._code.setVisible(bool(segment.code or segment.origin))
         self._volume.setText(volume_text(segment.volume_ml))
-        name = "mdi6.eye-outline" if segment.visible else "mdi6.eye-off-outline"
-        self._eye.setIcon(qtawesome.icon(name, color=colour("dim" if segment.visible else "faint")))
+        name = "eye-outline" if segment.visible else "eye-off-outline"
+        self._eye.setIcon(icon(name, "dim" if segment.visible else "faint"))
         self._eye.setToolTip("Hide" if segment.visible else "Show")
         self._eye.setAccessibleName(f"{'Hide' if segment.visible else 'Show'} {segment.name}")
         self.setToolTip(f"{segment.number}: {segment.name}. Click to paint it, double click to rename.")

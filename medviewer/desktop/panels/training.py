@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from medviewer.desktop.panels.curves import CurveData, TrainingCurves
 from medviewer.desktop.panels.gate import GateTable, GateView
 from medviewer.desktop.panels.parts import STEP, Card, ElidedLabel, FirstStep, ProgressLine, button, row
+
+if TYPE_CHECKING:
+    from medviewer.desktop.panels.curves import TrainingCurves
 
 
 class TrainingState(StrEnum):
@@ -22,6 +25,27 @@ class TrainingState(StrEnum):
     CANCELLING = "cancelling"
     JUDGED = "judged"
     FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class CurveData:
+    """What the curves show.
+
+    Attributes:
+        steps: step numbers of `loss`.
+        loss: training loss at those steps.
+        dice_steps: step numbers of `dice`.
+        dice: Dice of the candidate on the patients watched during training.
+        champion_dice: the champion's Dice on the same patients, or None while unknown.
+        total: all steps of the run.
+    """
+
+    steps: tuple[float, ...] = ()
+    loss: tuple[float, ...] = ()
+    dice_steps: tuple[float, ...] = ()
+    dice: tuple[float, ...] = ()
+    champion_dice: float | None = None
+    total: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +105,8 @@ class TrainingCard(Card):
         run = QVBoxLayout(self._run)
         run.setContentsMargins(0, 0, 0, 0)
         run.setSpacing(2 * STEP)
-        self.curves = TrainingCurves()
-        run.addWidget(self.curves)
+        self._curves: TrainingCurves | None = None
+        self._run_column = run
         self._progress = ProgressLine()
         run.addWidget(self._progress)
         self._doing = ElidedLabel("", "dim")
@@ -133,8 +157,7 @@ class TrainingCard(Card):
         self._show_first_step(view)
         self._run.setVisible(at_work)
         if at_work:
-            self.curves.setVisible(view.curves is not None)
-            self.curves.show_curves(view.curves or CurveData())
+            self._show_curves(view.curves)
             self._progress.set_fraction(view.progress)
             self._doing.set_text("Stopping" if state is TrainingState.CANCELLING else view.doing)
             self.cancel_button.setEnabled(state is not TrainingState.CANCELLING)
@@ -155,6 +178,22 @@ class TrainingCard(Card):
             if view.previous
             else "There is no earlier champion to go back to"
         )
+
+    def _show_curves(self, data: CurveData | None) -> None:
+        if data is not None and self._curves is None:
+            from medviewer.desktop.panels.curves import TrainingCurves  # pyqtgraph: not before a training runs
+
+            self._curves = TrainingCurves()
+            self._run_column.insertWidget(0, self._curves)
+        if self._curves is not None:
+            self._curves.setVisible(data is not None)
+            if data is not None:
+                self._curves.show_curves(data)
+
+    def take_colours(self) -> None:
+        """Use the colours of the current theme."""
+        if self._curves is not None:
+            self._curves.take_colours()
 
     def _show_first_step(self, view: TrainingView) -> None:
         shown = view.state in (TrainingState.IDLE, TrainingState.FAILED)
