@@ -102,7 +102,7 @@ def suggest(package: ModelPackage, volume: Volume, prompt: Prompt, device: str, 
         return answer(
             abstained="there is hardly any lung around this place, and the model was made for nodules of the lung only"
         )
-    nets, calibration = _nets(package, device), Calibration.from_json(package.calibration)
+    nets, calibration = loaded_nets(package, device), Calibration.from_json(package.calibration)
     walk = _Walk(volume, crop, nets, device, context)
     walk.look_at_clicked_slice()
     first = _segment(walk, calibration, volume, prompt)
@@ -130,11 +130,43 @@ def golden_outputs(package: ModelPackage, inputs: Mapping[str, NDArray[Any]], de
     volume = Volume(inputs["hu"], grid, unit="HU", modality="CT")
     point = [float(v) for v in grid.index_to_lps(inputs["click_kji"])]
     crop = nodule_crop(volume, point, reach_mm=FURTHEST_MM)
-    walk = _Walk(volume, crop, _nets(package, device), device, JobContext())
+    walk = _Walk(volume, crop, loaded_nets(package, device), device, JobContext())
     walk.to_both_ends(Calibration.from_json(package.calibration))
     inner = slice(CROP_SIZE, 2 * CROP_SIZE)
     near = slice(max(0, walk.clicked - 2), walk.clicked + 3)
     return {"share": Calibration.from_json(package.calibration).share(walk.logits[near, inner, inner])}
+
+
+def crop_logits(
+    nets: Sequence[UNet25d],
+    images: NDArray[np.float32],
+    click_kji: Sequence[float],
+    pixel_mm: float,
+    spacing_mm: float,
+    *,
+    device: str = "cpu",
+) -> NDArray[np.float32]:
+    """Mean logits of the networks for all slices of a crop that has been cut out and stretched already.
+
+    Args:
+        images: `[k, H, W]` float32 in 0..1; its ends are taken for the ends of what is known.
+        click_kji: the click in voxels of the crop.
+        pixel_mm, spacing_mm: size of a pixel, distance of neighbouring slices.
+
+    Returns:
+        `[k, H, W]` float32.
+    """
+    from medviewer.inference.networks.unet25d import slice_logits
+
+    total = np.zeros(images.shape, dtype=np.float32)
+    for low in range(0, images.shape[0], 2 * STRIDE):
+        wanted = range(low, min(low + 2 * STRIDE, images.shape[0]))
+        for net in nets:
+            total[low : wanted.stop] += slice_logits(
+                net, images, click_kji, pixel_mm, spacing_mm, wanted, device=device
+            )
+    total /= len(nets)
+    return total
 
 
 def warm(package: ModelPackage, device: str) -> None:
@@ -142,7 +174,7 @@ def warm(package: ModelPackage, device: str) -> None:
     from medviewer.inference.networks.unet25d import slice_logits
 
     blank = np.zeros((1, CROP_SIZE, CROP_SIZE), dtype=np.float32)
-    for net in _nets(package, device):
+    for net in loaded_nets(package, device):
         slice_logits(net, blank, (0, 48, 48), 0.7, 1.5, [0], device=device)
 
 
@@ -151,7 +183,12 @@ _loaded: OrderedDict[tuple[str, str], tuple[UNet25d, ...]] = OrderedDict()
 _KEPT = 2
 
 
-def _nets(package: ModelPackage, device: str) -> tuple[UNet25d, ...]:
+def loaded_nets(package: ModelPackage, device: str) -> tuple[UNet25d, ...]:
+    """The networks of a package in evaluation mode on a device, checked against its config and card.
+
+    Raises:
+        Refused: the weights are not what the package says.
+    """
     key = (package.id, device)
     if key not in _loaded:
         from medviewer.inference.networks.registry import build

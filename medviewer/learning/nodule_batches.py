@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medviewer.inference.networks import unet25d
-from medviewer.learning.datasets.lidc_nodules import NoduleCase
+from medviewer.learning.datasets.nodule_samples import NoduleSample
 
 #: Shares of samples: click beside the nodule; turned and scaled freely; crop cut short above or below.
 EMPTY_SHARE = 0.06
@@ -34,6 +34,7 @@ class NodulePool:
         images: `[S, 96, 96]` float16 in 0..1; `fraction`: `[S, 96, 96]` float16, share of the readers.
         first: `[N + 1]`, nodule n has the slices first[n] .. first[n + 1] - 1.
         pixel_mm, spacing_mm: `[N]`.
+        click: `[N, 3]`, where the case itself was clicked (slice within the nodule, row, column).
         alone: `[N]`, False where another nodule may be in view (no sample clicks beside it then).
         patients: `[N]` names.
     """
@@ -43,6 +44,7 @@ class NodulePool:
     first: NDArray[np.int64]
     pixel_mm: NDArray[np.float64]
     spacing_mm: NDArray[np.float64]
+    click: NDArray[np.int64]
     alone: NDArray[np.bool_]
     patients: tuple[str, ...]
 
@@ -50,9 +52,9 @@ class NodulePool:
         return len(self.patients)
 
 
-def pool_of(cases: Iterable[NoduleCase]) -> NodulePool:
+def pool_of(cases: Iterable[NoduleSample]) -> NodulePool:
     """Gather cases into a pool (about 37 kB a slice)."""
-    images, fractions, first, pixel, spacing, patients = [], [], [0], [], [], []
+    images, fractions, first, pixel, spacing, clicks, patients = [], [], [0], [], [], [], []
     places: dict[str, list[tuple[int, int, int, int]]] = {}
     for n, case in enumerate(cases):
         images.append(case.images.astype(np.float16))
@@ -60,6 +62,7 @@ def pool_of(cases: Iterable[NoduleCase]) -> NodulePool:
         first.append(first[-1] + case.images.shape[0])
         pixel.append(case.pixel_mm)
         spacing.append(case.slice_spacing_mm)
+        clicks.append(case.click_kji)
         patients.append(case.patient)
         if case.row.get("row0") and case.row.get("col0") and case.row.get("series_uid"):
             place = (n, int(case.row["row0"]), int(case.row["col0"]), int(case.row["slice0"]))
@@ -79,6 +82,7 @@ def pool_of(cases: Iterable[NoduleCase]) -> NodulePool:
         np.asarray(first, dtype=np.int64),
         np.asarray(pixel),
         np.asarray(spacing),
+        np.asarray(clicks, dtype=np.int64),
         alone,
         tuple(patients),
     )
@@ -147,7 +151,7 @@ class _Sample:
 def _one(pool: NodulePool, n: int, rng: np.random.Generator, slices: int) -> _Sample:
     low, high = int(pool.first[n]), int(pool.first[n + 1])
     middle = int(rng.integers(low, high))
-    clicked, click = _click(pool, low, high, rng)
+    clicked, click = _click(pool, n, rng)
     empty = False
     if pool.alone[n] and rng.random() < EMPTY_SHARE:
         beside = _beside(pool, low, high, middle, rng)
@@ -160,17 +164,19 @@ def _one(pool: NodulePool, n: int, rng: np.random.Generator, slices: int) -> _Sa
     return _Sample(index, middle, click, middle - clicked, float(pool.pixel_mm[n]), float(pool.spacing_mm[n]), empty)
 
 
-def _click(pool: NodulePool, low: int, high: int, rng: np.random.Generator) -> tuple[int, tuple[float, float]]:
-    """A clicked slice and place: the crop's middle, near the middle of the outline, or anywhere inside it."""
+def _click(pool: NodulePool, n: int, rng: np.random.Generator) -> tuple[int, tuple[float, float]]:
+    """A clicked slice and place: near the case's own click, near the middle of the outline, or anywhere inside it."""
+    low, high = int(pool.first[n]), int(pool.first[n + 1])
     count = high - low
+    own, row, column = (int(v) for v in pool.click[n])
     way = rng.random()
     if way < 0.35:
-        clicked = low + min(count - 1, max(0, count // 2 + int(rng.integers(-1, 2)) * (count > 2)))
+        clicked = low + min(count - 1, max(0, own + int(rng.integers(-1, 2)) * (count > 2)))
         spread = rng.normal(0.0, 1.5, 2)
-        return clicked, (48.0 + float(spread[0]), 48.0 + float(spread[1]))
+        return clicked, (row + float(spread[0]), column + float(spread[1]))
     area = (pool.fraction[low:high] >= 0.5).sum(axis=(1, 2)).astype(np.float64)
     if area.sum() == 0:
-        return low + count // 2, (48.0, 48.0)
+        return low + own, (float(row), float(column))
     clicked = low + int(rng.choice(count, p=area / area.sum()))
     places = np.argwhere(pool.fraction[clicked] >= 0.5)
     if way < 0.7:

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medviewer.inference.lesion import component_at_click
-from medviewer.inference.networks.unet25d import Shape, UNet25d, slice_logits
-from medviewer.learning.datasets.lidc_nodules import NoduleCase, NoduleSet, part_of_train
+from medviewer.inference.networks.unet25d import Shape, UNet25d
+from medviewer.inference.segment_nodule import crop_logits
+from medviewer.learning.datasets.lidc_nodules import NoduleSet, part_of_train
+from medviewer.learning.datasets.nodule_samples import NoduleSample
 from medviewer.learning.nodule_batches import Batch, NodulePool, draw, pool_of
 
 State = dict[str, Tensor]
@@ -98,7 +100,7 @@ def fit(
     corrections: NodulePool | None = None,
     start: State | None = None,
     teacher: State | None = None,
-    early_stop: Sequence[NoduleCase] = (),
+    early_stop: Sequence[NoduleSample] = (),
     report: Report = lambda _: None,
     checkpoint: Path | None = None,
 ) -> Fitted:
@@ -192,28 +194,7 @@ def fit(
     return replace(best, seconds=seconds)
 
 
-def segment_crop(
-    nets: Sequence[UNet25d],
-    case: NoduleCase,
-    *,
-    click_kji: Sequence[float] | None = None,
-    mirrored: bool = False,
-    batch: int = 16,
-) -> NDArray[np.float32]:
-    """Mean logits `[k, 96, 96]` of the networks for a whole crop; only images and the click are looked at."""
-    click = case.click_kji if click_kji is None else click_kji
-    total = np.zeros(case.images.shape, dtype=np.float32)
-    for net in nets:
-        for low in range(0, case.images.shape[0], batch):
-            wanted = range(low, min(low + batch, case.images.shape[0]))
-            total[low : wanted.stop] += slice_logits(
-                net, case.images, click, case.pixel_mm, case.slice_spacing_mm, wanted, mirrored=mirrored
-            )
-    total /= len(nets)
-    return total
-
-
-def dice_at_click(logits: NDArray[np.float32], case: NoduleCase, level: float = 0.0) -> float:
+def dice_at_click(logits: NDArray[np.float32], case: NoduleSample, level: float = 0.0) -> float:
     """3-D Dice of the component at the click with the consensus; `level` is the logit from which on a voxel counts."""
     spacing = (case.slice_spacing_mm, case.pixel_mm, case.pixel_mm)
     mask = component_at_click(logits > level, case.click_kji, spacing)
@@ -222,18 +203,23 @@ def dice_at_click(logits: NDArray[np.float32], case: NoduleCase, level: float = 
     return 2 * both / max(1.0, float(mask.sum() + truth.sum()))
 
 
+def _dice_of(net: UNet25d, case: NoduleSample) -> float:
+    logits = crop_logits([net], case.images, case.click_kji, case.pixel_mm, case.slice_spacing_mm)
+    return dice_at_click(logits, case)
+
+
 def _judged(
     best: Fitted,
     average: State,
     settings: Settings,
-    cases: Sequence[NoduleCase],
+    cases: Sequence[NoduleSample],
     step: int,
     report: Report,
     done: float,
 ) -> Fitted:
     net = UNet25d(settings.shape).eval()
     net.load_state_dict(average)
-    dice = float(np.mean([dice_at_click(segment_crop([net], case), case) for case in cases]))
+    dice = float(np.mean([_dice_of(net, case) for case in cases]))
     report({"step": step, "done": min(1.0, done), "dice": dice, "n": len(cases)})
     if dice > best.dice:
         return Fitted({k: v.clone() for k, v in average.items()}, dice, step, 0.0)
