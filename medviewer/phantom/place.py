@@ -1,0 +1,121 @@
+"""Finds a place for a nodule that fits its kind: free in the lung, on the wall, beside a vessel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medviewer.phantom import body as anatomy
+from medviewer.phantom.body import Body
+from medviewer.phantom.lesion import Lesion
+from medviewer.phantom.recipe import draw
+from medviewer.phantom.trees import Tubes
+
+Point = tuple[float, float, float]
+
+
+def place_lesion(
+    body: Body, lesion: Lesion, rng: np.random.Generator, wall_depth: tuple[float, float] = (0.1, 0.65)
+) -> Lesion:
+    """The nodule at a place drawn for its kind, in mm of the patient."""
+    side = "left" if rng.random() < 0.5 else "right"
+    if lesion.on_wall:
+        return on_wall(body, lesion, _wall_point(body, rng, side), rng, wall_depth)
+    if lesion.kind == "juxta-vascular":
+        return beside_vessel(body, lesion, side, rng)
+    points = anatomy.points_in_lung(body, rng, side, 160)
+    depth = -anatomy.lung(body, points[:, 0], points[:, 1], points[:, 2]) * body.scale
+    free = _free_of_vessels(body, points, lesion.reach_mm, side)
+    room = depth - lesion.reach_mm
+    good = np.flatnonzero((room > 2) & free & (points[:, 2] > -90))
+    pick = int(rng.choice(good)) if len(good) else int(np.argmax(room))
+    return lesion.placed(_scaled(points[pick], body.scale))
+
+
+def _scaled(point: NDArray[np.floating], scale: float) -> Point:
+    return float(point[0] * scale), float(point[1] * scale), float(point[2] * scale)
+
+
+def _free_of_vessels(body: Body, points: NDArray[np.float32], reach_mm: float, side: str) -> NDArray[np.bool_]:
+    trees = anatomy.lung_trees(body, side)
+    free = np.ones(len(points), dtype=np.bool_)
+    for name in ("arteries", "veins", "bronchi"):
+        tree = trees[name]
+        large = tree.where(tree.radius_start > 1.1)
+        middle = 0.5 * (large.start + large.end)
+        gaps = np.sqrt(((points[:, None] - middle[None]) ** 2).sum(axis=-1)) * body.scale
+        free &= np.all(gaps > reach_mm + large.radius_start + 1.0, axis=1)
+    return free
+
+
+def _wall_point(body: Body, rng: np.random.Generator, side: str) -> NDArray[np.float32]:
+    """A point of the lung that looks at the chest wall, not at the heart, the spine or the diaphragm."""
+    points = anatomy.points_in_lung(body, rng, side, 200, depth_mm=3)
+    x, y, z = points.T
+    lateral = (np.abs(x) > 35) & (z > -75) & (z < 80)
+    near_wall = anatomy.cage(body, x, y, z) > -22
+    good = np.flatnonzero(lateral & near_wall)
+    pick = int(rng.choice(good)) if len(good) else int(np.argmax(np.abs(x)))
+    return np.asarray(points[pick], dtype=np.float32)
+
+
+def on_wall(
+    body: Body, lesion: Lesion, start: NDArray[np.floating], rng: np.random.Generator, depth: tuple[float, float]
+) -> Lesion:
+    """The nodule moved from `start` (anatomy's frame) out to the chest wall, so that the wall cuts it.
+
+    Args:
+        body: the patient.
+        lesion: a nodule.
+        start: a point of the lung.
+        rng: draws how deep it lies.
+        depth: range of the distance of its middle from the wall over its radius.
+    """
+    point = np.asarray(start, dtype=np.float64)
+    for _ in range(40):
+        gap = float(anatomy.cage(body, *_columns(point))[0])
+        if abs(gap) < 0.02:
+            break
+        point = point - gap * _outward(body, point) * 0.9
+    normal = _outward(body, point)
+    away = draw(rng, depth) * lesion.radius * min(lesion.stretch) / body.scale
+    centre = point - away * normal
+    turn = lesion.turn
+    if min(lesion.stretch) < 0.6:  # a plaque lies flat on the wall: its short axis is the wall's normal
+        along = np.cross(normal, (0.0, 0.0, 1.0))
+        along /= np.linalg.norm(along)
+        turn = np.stack([along, np.cross(normal, along), normal])
+    return replace(lesion.placed(_scaled(centre, body.scale), turn), on_wall=True)
+
+
+def _columns(point: NDArray[np.float64]) -> list[NDArray[np.float32]]:
+    return [np.array([v], dtype=np.float32) for v in point]
+
+
+def _outward(body: Body, point: NDArray[np.float64], step: float = 0.5) -> NDArray[np.float64]:
+    slope = np.empty(3)
+    for axis in range(3):
+        ahead, behind = point.copy(), point.copy()
+        ahead[axis] += step
+        behind[axis] -= step
+        rise = anatomy.cage(body, *_columns(ahead)) - anatomy.cage(body, *_columns(behind))
+        slope[axis] = float(rise[0]) / (2 * step)
+    return slope / max(float(np.linalg.norm(slope)), 1e-6)
+
+
+def beside_vessel(body: Body, lesion: Lesion, side: str, rng: np.random.Generator) -> Lesion:
+    """The nodule moved to the side of a vessel of 2 to 6 mm, which it touches."""
+    trees = anatomy.lung_trees(body, side)
+    tubes: Tubes = trees["veins" if rng.random() < 0.5 else "arteries"]
+    tubes = tubes.where((tubes.radius_start > 1.0) & (tubes.radius_start < 3.0))
+    middle = 0.5 * (tubes.start + tubes.end)
+    depth = -anatomy.lung(body, middle[:, 0], middle[:, 1], middle[:, 2]) * body.scale
+    good = np.flatnonzero(depth > lesion.reach_mm * 1.6)
+    pick = int(rng.choice(good)) if len(good) else int(np.argmax(depth))
+    along = tubes.end[pick] - tubes.start[pick]
+    aside = np.cross(along, rng.standard_normal(3))
+    aside /= max(float(np.linalg.norm(aside)), 1e-6)
+    gap = float(tubes.radius_start[pick]) + 0.62 * lesion.radius / body.scale
+    return lesion.placed(_scaled(middle[pick] + aside * gap, body.scale))
