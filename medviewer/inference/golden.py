@@ -35,6 +35,8 @@ def check_golden(package: ModelPackage, device: str = "cpu") -> None:
     inputs = read_arrays(package.folder / "golden" / "input.npz")
     expected = read_arrays(package.folder / "golden" / "expected.npz")
     tolerance = json.loads((package.folder / "golden" / "tolerance.json").read_text(encoding="utf-8"))
+    if not expected:
+        raise Refused("the golden case of this model package expects nothing: it proves nothing", path=package.folder)
     outputs = module.golden_outputs(package, inputs, device)
     for name, wanted in expected.items():
         limit = float(tolerance.get(name, tolerance.get("default", 1e-3)))

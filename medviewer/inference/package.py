@@ -240,7 +240,7 @@ def write_package(
     config: Mapping[str, Any],
     calibration: Mapping[str, Any],
     metrics: Mapping[str, Any],
-    golden: tuple[Mapping[str, NDArray[Any]], Mapping[str, NDArray[Any]], Mapping[str, float]],
+    golden: tuple[Mapping[str, NDArray[Any]], Mapping[str, NDArray[Any]] | None, Mapping[str, float]],
     licence: str,
     extra: Mapping[str, bytes] | None = None,
 ) -> ModelPackage:
@@ -255,6 +255,7 @@ def write_package(
         calibration, metrics: as JSON.
         golden: inputs and expected outputs of the golden case by name, and tolerances
             (`medviewer.inference.golden` says how they are read). Synthetic, never a public or private picture.
+            Without expected outputs (None) they are what the runner answers now.
         licence: text of LICENSE, with the training data's licence and attribution.
         extra: further files by relative name (.json, .npz, .safetensors, .md, .txt), an index for example.
 
@@ -277,18 +278,47 @@ def write_package(
         "metrics.json": _json_bytes(metrics),
         "LICENSE": (licence.rstrip() + "\n").encode(),
         "golden/input.npz": _npz_bytes(inputs),
-        "golden/expected.npz": _npz_bytes(expected),
         "golden/tolerance.json": _json_bytes(tolerance),
         **dict(extra or {}),
     }
     dtype = str(config.get("weights_dtype", "float32"))
     for number, member in enumerate(weights):
         files[f"weights-{number}.safetensors"] = _safetensors_bytes(member, dtype)
+    if expected is None:
+        expected = _answers(folder, files, inputs)
+    _write_files(folder, {**files, "golden/expected.npz": _npz_bytes(expected)})
+    package = open_package(folder)
+    check_weights(package)
+    return package
+
+
+def _answers(folder: Path, files: Mapping[str, bytes], inputs: Mapping[str, Any]) -> Mapping[str, NDArray[Any]]:
+    """What the runner answers to the golden case, from a draft of the package that is thrown away."""
+    import importlib
+
+    from medviewer.inference.nets import golden_unchecked
+    from medviewer.inference.runners import runner_module
+
+    draft = folder.with_name(f".{folder.name}.draft-{os.getpid()}")
+    try:
+        _write_files(draft, {**files, "golden/expected.npz": _npz_bytes({})})
+        package = open_package(draft)
+        check_weights(package)
+        with golden_unchecked(package):
+            module = importlib.import_module(runner_module(package.card.kind))
+            outputs: Mapping[str, NDArray[Any]] = module.golden_outputs(package, inputs, "cpu")
+        return outputs
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files and their manifest; the folder appears whole or not at all."""
     hashes = {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)}
-    files[_MANIFEST] = _json_bytes({"format": 1, "sha256": hashes})
+    manifest = _json_bytes({"format": 1, "sha256": hashes})
     temporary = folder.with_name(f".{folder.name}.writing-{os.getpid()}")
     try:
-        for name, data in files.items():
+        for name, data in {**files, _MANIFEST: manifest}.items():
             path = temporary / name
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as file:
@@ -300,9 +330,6 @@ def write_package(
         raise SaveFailed(f"the model package could not be written ({error.strerror})", path=folder) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    package = open_package(folder)
-    check_weights(package)
-    return package
 
 
 def copy_package(package: ModelPackage, folder: Path) -> ModelPackage:
