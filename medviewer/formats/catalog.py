@@ -91,7 +91,7 @@ class PixelLayout:
     float_bits: int = 0
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[type-arg]
+    def dtype(self) -> np.dtype[np.generic]:
         """The native type of one sample, in this machine's byte order; one-bit pixels are uint8."""
         if self.float_bits:
             return np.dtype(f"f{self.float_bits // 8}")
@@ -207,6 +207,8 @@ class Stack:
         time_labels: one for each time of a 4-D stack ("b 1000", "TE 20 ms", ...).
         name: what distinguishes the stack from its sisters in the series ("TE 20 ms", "localizer", "coronal").
         source: "dicom", "nifti" or "nrrd".
+        origin_lps, direction: of the first voxel and the axes as in `Grid`, as far as known; they may be there
+            where `grid` is None (missing slices), and then are facts about the first slice only.
     """
 
     id: str
@@ -234,6 +236,7 @@ class Stack:
     time_labels: tuple[str, ...] = ()
     name: str = ""
     source: str = "dicom"
+    origin_lps: tuple[float, float, float] | None = None
     direction: tuple[float, ...] | None = None
 
     @property

@@ -1,0 +1,1 @@
+"""DICOM: headers, stacks, pixels, text, other objects."""

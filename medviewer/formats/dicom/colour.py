@@ -1,0 +1,50 @@
+"""Colour models of DICOM to RGB and to grey (PS3.3 C.7.6.3.1.2)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+AnyArray = NDArray[np.generic]
+
+
+def to_rgb(ybr: AnyArray) -> AnyArray:
+    """YBR_FULL [..., 3] of 8 or 16 bits to RGB of the same type, rounded half up and clipped."""
+    top = np.iinfo(ybr.dtype).max
+    middle = (int(top) + 1) // 2
+    y, cb, cr = (ybr[..., n].astype(np.float64) for n in range(3))
+    cb -= middle
+    cr -= middle
+    rgb = np.empty(ybr.shape, dtype=ybr.dtype)
+    for n, channel in enumerate((y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb)):
+        rgb[..., n] = np.clip(np.floor(channel + 0.5), 0, top).astype(ybr.dtype)
+    return rgb
+
+
+def from_422(raw: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:
+    """Uncompressed YBR_FULL_422 (Y1 Y2 Cb Cr for two pixels) to YBR_FULL [rows, columns, 3], chroma repeated."""
+    groups = raw[: rows * columns // 2 * 4].reshape(-1, 4)
+    full = np.empty((groups.shape[0], 2, 3), dtype=np.uint8)
+    full[:, :, 0] = groups[:, :2]
+    full[:, :, 1:] = groups[:, None, 2:]
+    return full.reshape(rows, columns, 3)
+
+
+def luminance(rgb: AnyArray) -> AnyArray:
+    """Grey of RGB [..., 3] in the same type (ITU-R BT.601), for planes and measurements of colour stacks."""
+    grey = rgb[..., 0] * 0.299 + rgb[..., 1] * 0.587 + rgb[..., 2] * 0.114
+    return np.rint(grey).astype(rgb.dtype)
+
+
+def eight_bit(rgb: AnyArray, bits: int) -> NDArray[np.uint8]:
+    """RGB of any width as eight bits a sample."""
+    if rgb.dtype == np.uint8 and bits >= 8:
+        return rgb.astype(np.uint8, copy=False)
+    shift = bits - 8
+    return (rgb >> shift if shift > 0 else rgb << -shift).astype(np.uint8)  # type: ignore[operator]
+
+
+def expand_palette(indices: AnyArray, tables: NDArray[np.uint8], first: int) -> NDArray[np.uint8]:
+    """Palette indices to RGB [..., 3]: indices below the first mapped value take the first entry, above the last."""
+    at = np.clip(indices.astype(np.int64) - first, 0, tables.shape[0] - 1)
+    return tables[at]

@@ -1,0 +1,412 @@
+"""From the elements of one file to what the rest of the program needs: an ImageFile, an ObjectFile or a reason.
+
+Nothing here reads pixels. Every declared size is checked against the file's size before anybody allocates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medviewer.formats.catalog import ObjectFile, PixelLayout, Quality, StackText
+from medviewer.formats.dicom import tags as T
+from medviewer.formats.dicom.elements import (
+    DOUBLE_PIXELS,
+    FLOAT_PIXELS,
+    Elements,
+    Header,
+    HeaderFault,
+    tag_text,
+)
+from medviewer.formats.dicom.planes import FramePlane, frame_planes
+from medviewer.formats.dicom.sop_classes import object_kind
+from medviewer.formats.dicom.syntaxes import NATIVE, is_known, syntax_name
+from medviewer.formats.dicom.text import decode
+
+#: A file may not declare more decoded pixels than this.
+MAX_PIXEL_BYTES = 64 << 30
+
+_PHOTOMETRIC = {
+    1: frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"}),
+    3: frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}),
+}
+_RETIRED = frozenset({"HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL_420"})
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """One image file as far as a catalog needs it.
+
+    Attributes:
+        path: the file or the member of an archive.
+        size: of the file in bytes.
+        sop_class, sop_instance_uid, study_uid, series_uid, frame_of_reference_uid: identifiers ("" where absent).
+        modality, image_type: as in the file.
+        layout: how the pixels are stored; `frames` is the number that is really there.
+        data_offset: byte offset of native pixels, -1 where compressed, deflated or big endian.
+        planes: geometry and rescale of each frame.
+        instance_number, acquisition_number: None where absent.
+        text: header facts for the screen.
+        faults: what is wrong with this file but does not keep it from being shown.
+        padding: inclusive range of stored values, or None.
+        inverted: MONOCHROME1 or Presentation LUT Shape INVERSE.
+        unit: of the values after rescale.
+        frame_times_ms: start of each frame of a cine.
+        is_localizer: by ImageType.
+        mosaic_tiles: number of tiles of a Siemens mosaic, 0 otherwise.
+        study_description, series_description: for lists.
+        order_time: content or acquisition time, for ordering.
+    """
+
+    path: Path
+    size: int
+    sop_class: str
+    sop_instance_uid: str
+    study_uid: str
+    series_uid: str
+    frame_of_reference_uid: str
+    modality: str
+    image_type: tuple[str, ...]
+    layout: PixelLayout
+    data_offset: int
+    planes: tuple[FramePlane, ...]
+    instance_number: int | None
+    acquisition_number: int | None
+    text: StackText
+    faults: tuple[Quality, ...]
+    padding: tuple[int, int] | None
+    inverted: bool
+    unit: str
+    frame_times_ms: tuple[float, ...]
+    is_localizer: bool
+    mosaic_tiles: int
+    order_time: str
+
+
+def read_file_header(path: Path, header: Header, size: int) -> ImageFile | ObjectFile:
+    """What one file is.
+
+    Args:
+        path: the file.
+        header: its parsed elements.
+        size: its size in bytes.
+
+    Raises:
+        HeaderFault: it cannot be shown; code and reason say why.
+    """
+    data = header.data
+    sop_class = data.text(T.SOP_CLASS) or header.meta.text(0x00020002)
+    charsets = data.texts(T.CHARSET)
+    kind = object_kind(sop_class)
+    if kind is None and T.DIRECTORY_RECORDS in data:
+        kind = "DICOMDIR"
+    has_pixels = header.pixel_tag != 0
+    if kind is None and not has_pixels:
+        if not data.raw and not data.sequences:
+            raise HeaderFault("not-dicom", "not DICOM (no element that a medical image has)")
+        kind = "no-pixels"
+    if kind is not None:
+        return _object(path, header, kind, charsets)
+    layout, faults = _layout(header, size)
+    planes, plane_faults = frame_planes(data, layout.frames, sop_class, data.text(T.MODALITY))
+    faults += plane_faults
+    text, guessed = _stack_text(data, charsets)
+    if guessed:
+        faults.append(Quality("charset-guessed", "the text is not in the character set that the file names"))
+    faults += _other_faults(data)
+    native = layout.transfer_syntax in NATIVE and not header.deflated
+    little = layout.transfer_syntax != "1.2.840.10008.1.2.2"
+    image_type = data.texts(T.IMAGE_TYPE)
+    return ImageFile(
+        path=path,
+        size=size,
+        sop_class=sop_class,
+        sop_instance_uid=data.text(T.SOP_INSTANCE),
+        study_uid=data.text(T.STUDY_UID),
+        series_uid=data.text(T.SERIES_UID),
+        frame_of_reference_uid=data.text(T.FRAME_OF_REFERENCE),
+        modality=data.text(T.MODALITY).upper()[:16],
+        image_type=image_type,
+        layout=layout,
+        data_offset=header.pixel_offset if native and little else -1,
+        planes=planes,
+        instance_number=data.integer(T.INSTANCE_NUMBER),
+        acquisition_number=data.integer(T.ACQUISITION_NUMBER),
+        text=text,
+        faults=tuple(faults),
+        padding=_padding(data, layout),
+        inverted=layout.photometric == "MONOCHROME1" or data.text(T.PRESENTATION_SHAPE).upper() == "INVERSE",
+        unit=_unit(data, layout),
+        frame_times_ms=_frame_times(data, layout.frames),
+        is_localizer=len(image_type) > 2 and image_type[2].upper() in ("LOCALIZER", "SCOUT", "TOPOGRAM"),
+        mosaic_tiles=_mosaic_tiles(data, image_type),
+        order_time=data.text(T.CONTENT_TIME) or data.text(T.ACQUISITION_TIME),
+    )
+
+
+def _object(path: Path, header: Header, kind: str, charsets: Sequence[str]) -> ObjectFile:
+    data = header.data
+    label = ""
+    for tag in (T.STRUCTURE_SET_LABEL, T.PLAN_LABEL, T.CONTENT_LABEL, T.DOCUMENT_TITLE, T.SERIES_DESCRIPTION):
+        if not label:
+            label = _clean(decode(data.bytes(tag), charsets)[0])
+    if kind == "SR" and data.items(T.CONCEPT_NAME):
+        label = _clean(decode(data.item(T.CONCEPT_NAME).bytes(T.CODE_MEANING), charsets)[0]) or label
+    parts = [kind, label]
+    segments = [_clean(decode(s.bytes(T.SEGMENT_LABEL), charsets)[0]) or "?" for s in data.items(T.SEGMENT_SEQUENCE)]
+    if segments:
+        shown = ", ".join(segments[:6]) + (", ..." if len(segments) > 6 else "")
+        parts.append(f"{len(segments)} segment{'s' if len(segments) > 1 else ''}: {shown}")
+    references = [item.text(T.SERIES_UID) for item in data.items(T.REFERENCED_SERIES)]
+    for frame in data.items(T.RT_REFERENCED_FRAMES):
+        for study in frame.items(T.RT_REFERENCED_STUDY):
+            references += [series.text(T.SERIES_UID) for series in study.items(T.RT_REFERENCED_SERIES)]
+    return ObjectFile(
+        path=path,
+        kind=kind,
+        summary=" - ".join(part for part in parts if part),
+        patient=decode(data.bytes(T.PATIENT_NAME), charsets, is_name=True)[0],
+        sop_instance_uid=data.text(T.SOP_INSTANCE),
+        study_uid=data.text(T.STUDY_UID),
+        series_uid=data.text(T.SERIES_UID),
+        patient_id=_clean(decode(data.bytes(T.PATIENT_ID), charsets)[0]),
+        referenced_series=tuple(dict.fromkeys(uid for uid in references if uid)),
+    )
+
+
+def _whole(data: Elements, tag: int, name: str, default: int | None = None) -> int:
+    if tag not in data or (not data.bytes(tag).strip(b" \0") and data.vr(tag) not in ("US", "SS")):
+        if default is None:
+            raise HeaderFault("bad-header", f"{name} {tag_text(tag)} is missing")
+        return default
+    value = data.integer(tag)
+    if value is None:
+        raise HeaderFault("bad-header", f"{name} {tag_text(tag)} is not a whole number")
+    return value
+
+
+def _layout(header: Header, size: int) -> tuple[PixelLayout, list[Quality]]:
+    """The pixel module, checked against itself and against the file's size."""
+    data = header.data
+    faults: list[Quality] = []
+    syntax = header.transfer_syntax
+    if not is_known(syntax):
+        raise HeaderFault("no-codec", f"no decoder for transfer syntax {syntax_name(syntax)}")
+    rows = _whole(data, T.ROWS, "Rows")
+    columns = _whole(data, T.COLUMNS, "Columns")
+    if not 0 < rows <= 65535 or not 0 < columns <= 65535:
+        raise HeaderFault("bad-header", f"Rows x Columns is {rows} x {columns}")
+    samples = _whole(data, T.SAMPLES, "Samples per Pixel", 1)
+    photometric = data.text(T.PHOTOMETRIC).upper() or ("MONOCHROME2" if samples == 1 else "RGB")
+    if photometric in _RETIRED:
+        raise HeaderFault("unsupported", f"colour model {photometric} is retired and not shown")
+    if samples not in _PHOTOMETRIC:
+        raise HeaderFault("bad-header", f"Samples per Pixel is {samples}")
+    if photometric not in _PHOTOMETRIC[samples]:
+        if photometric in _PHOTOMETRIC[4 - samples]:
+            raise HeaderFault("bad-header", f"{photometric} does not go with {samples} samples a pixel")
+        raise HeaderFault("unsupported", f"unknown Photometric Interpretation {photometric[:32]!r}")
+    float_bits = {FLOAT_PIXELS: 32, DOUBLE_PIXELS: 64}.get(header.pixel_tag, 0)
+    allocated = float_bits or _whole(data, T.BITS_ALLOCATED, "Bits Allocated", 16)
+    if allocated not in (1, 8, 16, 32, 64):
+        raise HeaderFault("unsupported", f"Bits Allocated is {allocated}")
+    stored = allocated if float_bits else _whole(data, T.BITS_STORED, "Bits Stored", allocated)
+    if not 0 < stored <= allocated:
+        raise HeaderFault("bad-header", f"Bits Stored is {stored} of {allocated}")
+    high = stored - 1 if float_bits else _whole(data, T.HIGH_BIT, "High Bit", stored - 1)
+    if not stored - 1 <= high < allocated:
+        raise HeaderFault("bad-header", f"High Bit is {high} with {stored} of {allocated} bits stored")
+    signed = _whole(data, T.PIXEL_REPRESENTATION, "Pixel Representation", 0)
+    if signed not in (0, 1):
+        raise HeaderFault("bad-header", f"Pixel Representation is {signed}")
+    frames = _frame_count(data)
+    planar = data.integer(T.PLANAR) or 0
+    native = syntax in NATIVE
+    if native and header.pixel_length < 0:
+        raise HeaderFault("bad-pixels", "compressed pixels under an uncompressed transfer syntax")
+    if not native and header.pixel_length >= 0:
+        raise HeaderFault("bad-pixels", f"the pixels are not encapsulated as {syntax_name(syntax)} must be")
+    if native:
+        frame_bits = rows * columns * samples * allocated
+        if photometric == "YBR_FULL_422" and allocated == 8:
+            frame_bits = rows * columns * 2 * 8
+        limit = header.pixel_length if header.deflated else min(header.pixel_length, size - header.pixel_offset)
+        frames = _frames_there(frames, frame_bits, header.pixel_length, limit, faults)
+    if rows * columns * samples * max(8, allocated) // 8 * frames > MAX_PIXEL_BYTES:
+        raise HeaderFault("too-large", f"{frames} frames of {rows} x {columns} would need more than 64 GB")
+    layout = PixelLayout(
+        rows=rows, columns=columns, samples=samples, bits_allocated=allocated, bits_stored=stored, high_bit=high,
+        signed=bool(signed), photometric=photometric, planar=planar if samples == 3 else 0, frames=frames,
+        transfer_syntax=syntax, float_bits=float_bits,
+    )  # fmt: skip
+    return layout, faults
+
+
+def _frame_count(data: Elements) -> int:
+    if not data.text(T.FRAMES):
+        return 1
+    count = data.integer(T.FRAMES)
+    if count is None or count < 0 or count > 10_000_000:
+        raise HeaderFault("bad-header", f"Number of Frames is {data.text(T.FRAMES)[:20]!r}")
+    return max(1, count)
+
+
+def _frames_there(frames: int, frame_bits: int, declared: int, there: int, faults: list[Quality]) -> int:
+    """How many whole frames the native pixel data holds; refuses less than one."""
+    needed = (frame_bits * frames + 7) // 8
+    if there >= needed:
+        if declared - needed > max(2, frame_bits // 8 - 1) and frame_bits >= 8:
+            extra = (declared * 8 - frame_bits * frames) // frame_bits
+            faults.append(Quality("frame-count-mismatch", f"{extra} frames more than Number of Frames says"))
+        return frames
+    whole = there * 8 // frame_bits
+    share = 100 * there / needed if needed else 0
+    if whole < 1 or frames == 1:
+        raise HeaderFault("truncated", f"truncated: {share:.0f} % of the pixel data is there")
+    code = "truncated" if there < declared else "frame-count-mismatch"
+    faults.append(Quality(code, f"{whole} of {frames} frames are there"))
+    return whole
+
+
+def _padding(data: Elements, layout: PixelLayout) -> tuple[int, int] | None:
+    """Inclusive range of Pixel Padding Value and its limit, as stored values."""
+    value = data.integer(T.PADDING_VALUE)
+    if value is None or layout.samples != 1 or layout.float_bits:
+        return None
+    limit = data.integer(T.PADDING_LIMIT)
+    ends = [_as_stored(v, layout) for v in (value, value if limit is None else limit)]
+    return min(ends), max(ends)
+
+
+def _as_stored(value: int, layout: PixelLayout) -> int:
+    """A US/SS value read with the wrong sign becomes what it is with the pixels' sign."""
+    if layout.signed and value > 0x7FFF and layout.bits_allocated == 16:
+        return value - 0x10000
+    if not layout.signed and value < 0:
+        return value + 0x10000
+    return value
+
+
+def _unit(data: Elements, layout: PixelLayout) -> str:
+    kind = data.text(T.RESCALE_TYPE)
+    if kind and kind.upper() not in ("US", "UNSPECIFIED"):
+        return kind
+    units = data.text(T.UNITS)
+    if units:
+        return {"BQML": "Bq/ml", "GML": "g/ml", "CNTS": "counts", "NONE": ""}.get(units, units)
+    has_rescale = T.RESCALE_INTERCEPT in data or T.PER_FRAME_GROUPS in data or T.SHARED_GROUPS in data
+    return "HU" if data.text(T.MODALITY) == "CT" and has_rescale and layout.samples == 1 else ""
+
+
+def _frame_times(data: Elements, frames: int) -> tuple[float, ...]:
+    if frames < 2:
+        return ()
+    vector = data.numbers(T.FRAME_TIME_VECTOR)
+    if len(vector) >= frames and all(v is not None and v >= 0 for v in vector):
+        total, times = 0.0, []
+        for step in vector[:frames]:
+            total += step or 0.0
+            times.append(total)
+        return tuple(times)
+    step = data.number(T.FRAME_TIME)
+    rate = data.number(T.CINE_RATE)
+    if (step is None or step <= 0) and rate is not None and rate > 0:
+        step = 1000.0 / rate
+    return tuple(step * n for n in range(frames)) if step is not None and step > 0 else ()
+
+
+def _mosaic_tiles(data: Elements, image_type: Sequence[str]) -> int:
+    if "MOSAIC" not in (part.upper() for part in image_type):
+        return 0
+    return max(1, data.integer(T.SIEMENS_MOSAIC_IMAGES) or 1)
+
+
+def _other_faults(data: Elements) -> list[Quality]:
+    faults = []
+    if data.text(T.LOSSY) == "01":
+        ratio = data.numbers(T.LOSSY_RATIO)
+        with_ratio = f" about {ratio[-1]:.0f}:1" if ratio and ratio[-1] else ""
+        faults.append(Quality("lossy", f"lossy compression{with_ratio}"))
+    if data.text(T.BURNED_IN).upper() == "YES":
+        faults.append(Quality("burned-in", "text is burned into the picture"))
+    rows, columns = data.integer(T.OVERLAY_ROWS), data.integer(T.OVERLAY_COLUMNS)
+    overlay = data.bytes(T.OVERLAY_DATA)
+    if rows is not None and columns is not None and overlay and len(overlay) * 8 < rows * columns:
+        faults.append(Quality("bad-overlay", f"an overlay of {rows} x {columns} has {len(overlay)} bytes"))
+    return faults
+
+
+def _clean(text: str) -> str:
+    """One line of plain text: control characters become spaces."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _stack_text(data: Elements, charsets: Sequence[str]) -> tuple[StackText, bool]:
+    guesses: list[bool] = []
+
+    def words(tag: int) -> str:
+        value, guessed = decode(data.bytes(tag), charsets)
+        guesses.append(guessed)
+        return _clean(value)[:1024]
+
+    name, guessed = decode(data.bytes(T.PATIENT_NAME), charsets, is_name=True)
+    guesses.append(guessed)
+    numbers = {
+        tag: data.number(tag)
+        for tag in (
+            T.SLICE_THICKNESS, T.KVP, T.TUBE_CURRENT, T.REPETITION_TIME, T.ECHO_TIME, T.INVERSION_TIME, T.FLIP_ANGLE,
+            T.FIELD_STRENGTH,
+        )
+    }  # fmt: skip
+    ratio = data.numbers(T.LOSSY_RATIO)
+    lossy = ""
+    if data.text(T.LOSSY) == "01":
+        lossy = f"lossy {ratio[-1]:.0f}:1" if ratio and ratio[-1] else "lossy"
+    thickness = numbers[T.SLICE_THICKNESS]
+    if thickness is None and data.items(T.SHARED_GROUPS):
+        thickness = data.item(T.SHARED_GROUPS).item(T.PIXEL_MEASURES).number(T.SLICE_THICKNESS)
+    series_number = data.number(T.SERIES_NUMBER)
+    text = StackText(
+        patient_name=_clean(name)[:1024],
+        patient_id=words(T.PATIENT_ID),
+        patient_sex=data.text(T.PATIENT_SEX)[:16],
+        patient_age=data.text(T.PATIENT_AGE)[:16],
+        patient_birth_date=data.text(T.PATIENT_BIRTH)[:16],
+        study_date=data.text(T.STUDY_DATE)[:16],
+        study_time=data.text(T.STUDY_TIME)[:16],
+        study_description=words(T.STUDY_DESCRIPTION),
+        study_uid=data.text(T.STUDY_UID),
+        accession_number=words(T.ACCESSION),
+        series_number=int(series_number) if series_number is not None else None,
+        series_description=words(T.SERIES_DESCRIPTION),
+        series_uid=data.text(T.SERIES_UID),
+        series_date=data.text(T.SERIES_DATE)[:16],
+        series_time=data.text(T.SERIES_TIME)[:16],
+        protocol=words(T.PROTOCOL),
+        institution=words(T.INSTITUTION),
+        manufacturer=words(T.MANUFACTURER),
+        model=words(T.MODEL),
+        body_part=data.text(T.BODY_PART)[:64],
+        laterality=data.text(T.IMAGE_LATERALITY) or data.text(T.LATERALITY),
+        patient_position=data.text(T.PATIENT_POSITION)[:16],
+        contrast_agent=words(T.CONTRAST_AGENT),
+        thickness_mm=thickness if thickness is not None and thickness > 0 else None,
+        kernel=words(T.KERNEL),
+        kvp=numbers[T.KVP],
+        tube_current_ma=numbers[T.TUBE_CURRENT],
+        repetition_ms=numbers[T.REPETITION_TIME],
+        echo_ms=numbers[T.ECHO_TIME],
+        inversion_ms=numbers[T.INVERSION_TIME],
+        flip_degrees=numbers[T.FLIP_ANGLE],
+        field_tesla=numbers[T.FIELD_STRENGTH],
+        frame_of_reference_uid=data.text(T.FRAME_OF_REFERENCE),
+        lossy=lossy,
+    )
+    return text, any(guesses)
+
+
+def finite(*numbers: float | None) -> bool:
+    """True where all numbers are there and finite."""
+    return all(n is not None and math.isfinite(n) for n in numbers)

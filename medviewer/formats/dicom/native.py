@@ -1,0 +1,103 @@
+"""Uncompressed pixels: bytes of one frame to stored values, exactly (PS3.5 section 8).
+
+The usual case, one sample of whole bytes in little endian, is read straight into its place in the volume.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medviewer.formats.catalog import PixelLayout
+from medviewer.formats.dicom.colour import from_422, to_rgb
+
+AnyArray = NDArray[np.generic]
+
+
+class PixelFault(Exception):
+    """Pixels that cannot be decoded, with a skip code of the command line's contract and a reason for people."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+def frame_bits(layout: PixelLayout) -> int:
+    """Bits of one uncompressed frame."""
+    if layout.photometric == "YBR_FULL_422" and layout.bits_allocated == 8:
+        return layout.rows * layout.columns * 16
+    return layout.rows * layout.columns * layout.samples * layout.bits_allocated
+
+
+def is_direct(layout: PixelLayout) -> bool:
+    """True where a frame's bytes are the array's bytes but for masked bits."""
+    return layout.samples == 1 and layout.bits_allocated >= 8 and sys.byteorder == "little"
+
+
+def read_direct(file: BinaryIO, offset: int, layout: PixelLayout, out: AnyArray) -> None:
+    """Read one frame of a direct layout into `out`, C-contiguous [rows, columns] of the native type."""
+    file.seek(offset)
+    view = memoryview(out.view(np.uint8)).cast("B")
+    got = 0
+    while got < len(view):
+        count = file.readinto(view[got:])  # type: ignore[attr-defined]
+        if not count:
+            raise PixelFault("truncated", f"truncated: {100 * got / len(view):.0f} % of the picture is there")
+        got += count
+    keep_stored_bits(out, layout)
+
+
+def keep_stored_bits(values: AnyArray, layout: PixelLayout) -> None:
+    """In place: value = (word >> (HighBit + 1 - BitsStored)) and BitsStored bits of it, with their sign.
+
+    Bits above HighBit may hold an old overlay or rubbish and never count.
+    """
+    if layout.float_bits or layout.bits_allocated == 1 or layout.bits_stored == layout.bits_allocated:
+        return
+    integers = values.view(layout.dtype)
+    left = layout.bits_allocated - 1 - layout.high_bit
+    if left:
+        np.left_shift(integers, left, out=integers)  # type: ignore[call-overload]
+    np.right_shift(integers, layout.bits_allocated - layout.bits_stored, out=integers)  # type: ignore[call-overload]
+
+
+def stored_from_bytes(data: bytes, bit_offset: int, layout: PixelLayout, *, big_endian: bool, swap: bool) -> AnyArray:
+    """Stored values of one frame: [rows, columns] or RGB [rows, columns, 3].
+
+    Args:
+        data: bytes that hold the frame.
+        bit_offset: where it begins in them (whole bytes but for one-bit pixels).
+        layout: the file's.
+        big_endian: order of bytes in a word.
+        swap: True where bytes of 8-bit pixels are swapped in 16-bit words (OW in big endian).
+    """
+    rows, columns, samples = layout.rows, layout.columns, layout.samples
+    bits = frame_bits(layout)
+    if (bit_offset + bits + 7) // 8 > len(data):
+        have = max(0, len(data) - bit_offset // 8)
+        raise PixelFault("truncated", f"truncated: {100 * have * 8 / bits:.0f} % of the picture is there")
+    if layout.bits_allocated == 1:
+        first = bit_offset // 8
+        raw = np.frombuffer(data, np.uint8, count=(bit_offset % 8 + bits + 7) // 8, offset=first)
+        unpacked = np.unpackbits(raw, bitorder="little")[bit_offset % 8 : bit_offset % 8 + bits]
+        return unpacked.reshape((rows, columns) if samples == 1 else (rows, columns, samples))
+    raw = np.frombuffer(data, np.uint8, count=bits // 8, offset=bit_offset // 8)
+    if swap and layout.bits_allocated == 8:
+        even = raw[: raw.size // 2 * 2].reshape(-1, 2)[:, ::-1].ravel()
+        raw = np.concatenate([even, raw[raw.size // 2 * 2 :]])
+    if layout.photometric == "YBR_FULL_422" and layout.bits_allocated == 8:
+        return to_rgb(from_422(raw, rows, columns))
+    dtype = layout.dtype.newbyteorder(">" if big_endian else "<")
+    values: AnyArray = raw.view(dtype).astype(layout.dtype)
+    keep_stored_bits(values, layout)
+    if samples == 1:
+        return values.reshape(rows, columns)
+    if layout.planar == 1:
+        values = np.ascontiguousarray(np.moveaxis(values.reshape(samples, rows, columns), 0, -1))
+    else:
+        values = values.reshape(rows, columns, samples)
+    return to_rgb(values) if layout.photometric == "YBR_FULL" else values

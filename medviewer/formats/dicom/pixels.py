@@ -1,0 +1,182 @@
+"""Stored values of one frame of a file, whatever its transfer syntax.
+
+The few last files stay open, so that frames of a multi-frame file are found without reading it again. Decoding
+a frame is thread-safe.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medviewer.formats import source
+from medviewer.formats.catalog import FrameRef, PixelLayout
+from medviewer.formats.dicom import codecs
+from medviewer.formats.dicom import tags as T
+from medviewer.formats.dicom.elements import DEFLATED_LE, EXPLICIT_BE, Header, HeaderFault, inflate, parse_header
+from medviewer.formats.dicom.fragments import Fragment, locate_frames, read_fragments
+from medviewer.formats.dicom.native import PixelFault, frame_bits, is_direct, read_direct, stored_from_bytes
+from medviewer.formats.dicom.syntaxes import NATIVE
+
+AnyArray = NDArray[np.generic]
+
+_KEEP_OPEN = 4
+
+
+@dataclass(slots=True)
+class _OpenFile:
+    """A file whose frames have been located."""
+
+    path: Path
+    file: BinaryIO
+    size: int
+    header: Header
+    inflated: bytes | None = None
+    frames: list[list[Fragment]] | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class _OpenFiles:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: OrderedDict[Path, _OpenFile] = OrderedDict()
+
+    def get(self, path: Path) -> _OpenFile:
+        with self._lock:
+            known = self._open.get(path)
+            if known is not None:
+                self._open.move_to_end(path)
+                return known
+        opened = _open(path)
+        with self._lock:
+            self._open[path] = opened
+            while len(self._open) > _KEEP_OPEN:
+                self._open.popitem(last=False)  # closed when the last reader lets go of it
+        return opened
+
+
+_FILES = _OpenFiles()
+
+
+def _open(path: Path) -> _OpenFile:
+    size = source.size_of(path)
+    on_disk = source.outer_archive(path) is None
+    if on_disk:
+        file = source.open_binary(path)
+    else:
+        import io
+
+        file = io.BytesIO(source.read_all(path))
+    wanted = 65536
+    while True:
+        file.seek(0)
+        buffer = file.read(wanted)
+        try:
+            header = parse_header(buffer, size, T.WANTED)
+            break
+        except Exception as fault:
+            more = getattr(fault, "wanted", None)
+            if more is None or wanted >= size:
+                file.close()
+                raise
+            wanted = min(size, max(more, 4 * wanted))
+    opened = _OpenFile(path, file, size, header)
+    if header.transfer_syntax == DEFLATED_LE:
+        opened.inflated = _inflated(file)
+    return opened
+
+
+def _inflated(file: BinaryIO) -> bytes:
+    """The deflated data set of a file: everything after the meta group."""
+    import struct
+
+    file.seek(0)
+    data = file.read()
+    pos = 132
+    while data[pos : pos + 2] == b"\x02\x00":
+        long = data[pos + 4 : pos + 6] in (b"OB", b"UN", b"OW", b"UT", b"SQ")
+        length = struct.unpack_from("<I", data, pos + 8)[0] if long else struct.unpack_from("<H", data, pos + 6)[0]
+        pos += (12 if long else 8) + length
+    return inflate(data[pos:])
+
+
+def read_stored(frame: FrameRef, out: AnyArray | None = None) -> AnyArray:
+    """Stored values of one frame.
+
+    Args:
+        frame: which; its layout says how to read it.
+        out: C-contiguous [rows, columns] of the native type to fill, for one sample a pixel.
+
+    Returns:
+        [rows, columns], or RGB [rows, columns, 3] for colour. `out` itself where given.
+
+    Raises:
+        PixelFault: it cannot be decoded.
+        OSError, SourceFault: the file cannot be read any more.
+    """
+    layout = frame.layout
+    assert layout is not None
+    if frame.data_offset >= 0 and is_direct(layout):
+        target = np.empty((layout.rows, layout.columns), layout.dtype) if out is None else out
+        offset = frame.data_offset + frame.frame * (frame_bits(layout) // 8)
+        if source.outer_archive(frame.path) is None:
+            with frame.path.open("rb", buffering=0) as file:
+                read_direct(file, offset, layout, target)  # type: ignore[arg-type]
+        else:
+            opened = _FILES.get(frame.path)
+            with opened.lock:
+                read_direct(opened.file, offset, layout, target)
+        return target
+    try:
+        values = _read_slowly(frame, layout)
+    except HeaderFault as fault:
+        raise PixelFault(fault.code, fault.reason) from fault
+    if out is None:
+        return values
+    out[...] = values
+    return out
+
+
+def _read_slowly(frame: FrameRef, layout: PixelLayout) -> AnyArray:
+    opened = _FILES.get(frame.path)
+    if layout.transfer_syntax in NATIVE:
+        bits = frame_bits(layout)
+        first_bit = frame.frame * bits
+        start, length = first_bit // 8, (first_bit % 8 + bits + 7) // 8
+        if opened.inflated is not None:
+            at = opened.header.pixel_offset + start
+            data = opened.inflated[at : at + length]
+        else:
+            with opened.lock:
+                opened.file.seek(opened.header.pixel_offset + start)
+                data = opened.file.read(length)
+        big = layout.transfer_syntax == EXPLICIT_BE
+        swap = big and opened.header.pixel_vr == "OW"
+        return stored_from_bytes(data, first_bit % 8, layout, big_endian=big, swap=swap)
+    with opened.lock:
+        if opened.frames is None:
+            opened.frames = locate_frames(
+                opened.file, opened.header.pixel_offset, opened.size, layout.frames, layout.transfer_syntax
+            )
+        if frame.frame >= len(opened.frames):
+            raise PixelFault("truncated", f"frame {frame.frame + 1} is missing: only {len(opened.frames)} are there")
+        stream = read_fragments(opened.file, opened.frames[frame.frame])
+    return codecs.decode(stream, layout)
+
+
+def palette_of(path: Path) -> tuple[NDArray[np.uint8], int] | None:
+    """The colour table of a palette file: [entries, 3] of eight bits and the first mapped index; None without one."""
+    from pydicom import dcmread
+
+    from medviewer.formats.dicom.palette import read_palette
+
+    data = source.open_binary(path)
+    with data as file:
+        dataset = dcmread(file, stop_before_pixels=True, force=True)
+    return read_palette(dataset)

@@ -1,0 +1,455 @@
+"""From image files to patients, studies, series and stacks.
+
+A series is split into stacks by rule, in this order: SOP class, size and type of the pixels, frame of
+reference, localizers, planes that are unknown, pixel spacing, orientation; frames at one place by the first
+attribute that tells them all apart. Multi-frame files are split the same way, each for itself; files of
+equal grids are joined to one 4-D stack.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from medviewer.formats.catalog import (
+    FrameRef,
+    Patient,
+    Quality,
+    Series,
+    Skipped,
+    Stack,
+    StackKind,
+    Study,
+)
+from medviewer.formats.dicom.geometry import SAME_PLACE, distances, normal_of, stack_geometry
+from medviewer.formats.dicom.header import ImageFile
+from medviewer.formats.dicom.planes import PLANAR_MODALITIES, FramePlane, orthonormal
+from medviewer.formats.dicom.times import TimeSplit, split_times
+
+#: Orientations within this angle belong together, radians.
+SAME_ORIENTATION = 0.01
+#: Modalities of which each picture stands for itself.
+_ONE_BY_ONE = frozenset({"CR", "DX", "MG", "IO", "PX"})
+#: Modalities whose multi-frame files without geometry run in time.
+_RUNS = frozenset({"US", "XA", "RF", "ES", "NM", "IVUS", "OP", "XC", "GM", "SM", "ECG", "IVOCT"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One frame of one file with its plane."""
+
+    file: ImageFile
+    frame: int
+    plane: FramePlane
+
+    @property
+    def order(self) -> tuple[int, str, int]:
+        """Order without geometry: instance number, file name, frame."""
+        number = self.file.instance_number
+        return (number if number is not None else 1 << 40, str(self.file.path), self.frame)
+
+
+def build_patients(
+    images: Sequence[ImageFile], same_bytes: Callable[[ImageFile, ImageFile], bool]
+) -> tuple[tuple[Patient, ...], tuple[Skipped, ...]]:
+    """Group image files.
+
+    Args:
+        images: what a scan read, in any order.
+        same_bytes: tells whether two files are copies of one another; asked only for equal SOP Instance UIDs.
+
+    Returns:
+        Patients with their studies, series and stacks in reading order; and the copies that were left out.
+    """
+    kept, copies = _without_copies(sorted(images, key=lambda f: str(f.path)), same_bytes)
+    by_patient: dict[tuple[str, str], dict[str, dict[str, list[ImageFile]]]] = {}
+    for file in kept:
+        text = file.text
+        studies = by_patient.setdefault((text.patient_id, text.patient_name), {})
+        series = studies.setdefault(file.study_uid, {})
+        series.setdefault(file.series_uid or f"file:{file.path.name}", []).append(file)
+    copied = Counter(file.series_uid for file, _ in copies)
+    patients = []
+    for (patient_id, name), studies in by_patient.items():
+        study_list = []
+        for study_uid, series_map in studies.items():
+            series_list = [_series(uid, files, copied[uid]) for uid, files in series_map.items()]
+            series_list.sort(key=lambda s: (s.number if s.number is not None else 1 << 40, _first_time(s), s.uid))
+            first = next(iter(series_map.values()))[0].text
+            study_list.append(Study(study_uid, first.study_date, first.study_description, tuple(series_list)))
+        study_list.sort(key=lambda s: (s.date, s.uid), reverse=True)
+        patients.append(Patient(name, patient_id, tuple(study_list)))
+    patients.sort(key=lambda p: (p.name.casefold(), p.id))
+    skipped = tuple(
+        Skipped(file.path, f"a copy of {original.path.name}, which is shown", "duplicate-uid")
+        for file, original in copies
+    )
+    return tuple(patients), skipped
+
+
+def _first_time(series: Series) -> str:
+    return series.stacks[0].text.series_time if series.stacks else ""
+
+
+def _without_copies(
+    files: Sequence[ImageFile], same_bytes: Callable[[ImageFile, ImageFile], bool]
+) -> tuple[list[ImageFile], list[tuple[ImageFile, ImageFile]]]:
+    """Files without those that repeat another one to the byte, and each copy with its original."""
+    seen: dict[str, list[ImageFile]] = defaultdict(list)
+    kept, copies = [], []
+    for file in files:
+        others = seen[file.sop_instance_uid] if file.sop_instance_uid else []
+        original = next((o for o in others if o.size == file.size and same_bytes(o, file)), None)
+        if original is not None:
+            copies.append((file, original))
+            continue
+        others.append(file)
+        kept.append(file)
+    return kept, copies
+
+
+def _series(uid: str, files: list[ImageFile], copies: int) -> Series:
+    stacks = _unique_ids(_join_files([stack for group in _by_file_class(files) for stack in _stacks_of(group)]))
+    if copies:
+        plural = "copies" if copies > 1 else "copy"
+        fault = Quality("duplicate-slice", f"{copies} identical {plural} of images left out")
+        stacks[0] = replace(stacks[0], quality=(*stacks[0].quality, fault))
+    text = files[0].text
+    description = text.series_description or text.protocol
+    if not description:
+        thickness = f"{text.thickness_mm:g} mm" if text.thickness_mm else ""
+        description = " ".join(part for part in (files[0].modality, text.body_part, thickness) if part)
+    return Series(
+        "" if uid.startswith("file:") else uid, text.series_number, files[0].modality, description, tuple(stacks)
+    )
+
+
+def _by_file_class(files: Sequence[ImageFile]) -> list[list[ImageFile]]:
+    """Files that may share a stack; a multi-frame file is a class of its own."""
+    groups: dict[Hashable, list[ImageFile]] = {}
+    for file in sorted(files, key=lambda f: f.instance_number if f.instance_number is not None else 1 << 40):
+        layout = file.layout
+        multi = layout.frames > 1 or len(file.planes) > 1
+        alone = str(file.path) if multi or file.modality in _ONE_BY_ONE else ""
+        kind = "colour" if layout.samples == 3 else "palette" if layout.is_palette else "grey"
+        key = (
+            file.sop_class, layout.rows, layout.columns, layout.samples, kind, layout.dtype.str, file.inverted,
+            file.frame_of_reference_uid, file.is_localizer, bool(file.mosaic_tiles), alone,
+        )  # fmt: skip
+        groups.setdefault(key, []).append(file)
+    return list(groups.values())
+
+
+def _stacks_of(files: Sequence[ImageFile]) -> list[Stack]:
+    """Stacks of files of one class."""
+    pictures = [Picture(file, n, plane) for file in files for n, plane in enumerate(file.planes)]
+    if files[0].mosaic_tiles:
+        return [_loose(pictures, Quality("mosaic", "tiles of several slices in one picture, shown as stored"))]
+    placed = [p for p in pictures if p.plane.position is not None and p.plane.orientation is not None]
+    loose = [p for p in pictures if p.plane.position is None or p.plane.orientation is None]
+    stacks: list[Stack] = []
+    by_spacing = _clusters(placed, _same_spacing)
+    for same_spacing in by_spacing:
+        by_orientation = _clusters(same_spacing, _same_orientation)
+        extra = []
+        if len(by_spacing) > 1:
+            kinds = ", ".join(sorted({_spacing_text(group[0].plane) for group in by_spacing}))
+            extra.append(Quality("mixed-spacing", f"the series has pixel spacings of {kinds}"))
+        if len(by_orientation) > 1:
+            detail = f"the series has pictures in {len(by_orientation)} directions"
+            extra.append(Quality("mixed-orientation", detail))
+        if len(by_orientation) > 2 and all(len(group) == 1 for group in by_orientation):
+            stacks.append(_loose(same_spacing, *extra))
+            continue
+        for group in by_orientation:
+            named = len(by_orientation) > 1
+            stacks += _placed_stacks(group, extra, name=_plane_name(group[0].plane) if named else "")
+    if loose:
+        stacks.append(_loose(loose, name="without position" if placed else ""))
+    return stacks
+
+
+def _same_spacing(a: Picture, b: Picture) -> bool:
+    one, other = a.plane.spacing, b.plane.spacing
+    if one is None or other is None:
+        return one is other
+    return all(abs(x - y) <= 1e-3 * max(x, y) for x, y in zip(one, other, strict=True))
+
+
+def _same_orientation(a: Picture, b: Picture) -> bool:
+    one, other = np.asarray(a.plane.orientation), np.asarray(b.plane.orientation)
+    return bool(
+        np.linalg.norm(one[:3] - other[:3]) < SAME_ORIENTATION
+        and np.linalg.norm(one[3:] - other[3:]) < SAME_ORIENTATION
+    )
+
+
+def _clusters(pictures: Sequence[Picture], same: Callable[[Picture, Picture], bool]) -> list[list[Picture]]:
+    """Groups whose members are like the group's first one."""
+    groups: list[list[Picture]] = []
+    for picture in pictures:
+        for group in groups:
+            if same(group[0], picture):
+                group.append(picture)
+                break
+        else:
+            groups.append([picture])
+    return groups
+
+
+def _spacing_text(plane: FramePlane) -> str:
+    return "unknown size" if plane.spacing is None else "{:g} x {:g} mm".format(*plane.spacing)
+
+
+def _plane_name(plane: FramePlane) -> str:
+    """The anatomical plane nearest to the picture's."""
+    frame = orthonormal(plane.orientation or ())
+    if frame is None:
+        return ""
+    normal = np.abs(normal_of(*frame))
+    name = ("sagittal", "coronal", "axial")[int(np.argmax(normal))]
+    return name if normal.max() > 0.95 else f"oblique {name}"
+
+
+def _placed_stacks(pictures: Sequence[Picture], extra: Sequence[Quality], name: str) -> list[Stack]:
+    """Stacks of pictures of one orientation with known positions."""
+    frame = orthonormal(pictures[0].plane.orientation or ())
+    assert frame is not None  # planes.py keeps no orientation that fails this
+    normal = normal_of(*frame)
+    positions = np.array([p.plane.position for p in pictures], dtype=np.float64)
+    along = distances(positions, normal)
+    order = sorted(range(len(pictures)), key=lambda n: (along[n], pictures[n].order))
+    ordered = [pictures[n] for n in order]
+    places = _place_numbers([float(along[n]) for n in order])
+    split = split_times(ordered, places)
+    return [_volume(part, frame, extra, name) for part in split]
+
+
+def _place_numbers(sorted_along: Sequence[float]) -> list[int]:
+    """A number for each slice that is equal for slices at one place."""
+    numbers: list[int] = []
+    last = float("-inf")
+    for at in sorted_along:
+        numbers.append(numbers[-1] if numbers and at - last <= SAME_PLACE else len(numbers))
+        last = at
+    return numbers
+
+
+def _volume(
+    part: TimeSplit[Picture], frame: tuple[tuple[float, ...], tuple[float, ...]], extra: Sequence[Quality], name: str
+) -> Stack:
+    first_time = part.times[0]
+    sample = first_time[0]
+    layout = sample.file.layout
+    positions = np.array([p.plane.position for p in first_time], dtype=np.float64)
+    geometry = stack_geometry(
+        positions, frame[0], frame[1], sample.plane.spacing, sample.plane.thickness, (layout.rows, layout.columns)
+    )
+    ordered = [picture for time in part.times for picture in time]
+    times, count = len(part.times), len(first_time)
+    grid = geometry.grid
+    if times > 1 and count == 1:
+        kind, size, times = StackKind.CINE, (len(ordered), layout.rows, layout.columns), 1
+        grid = None
+    else:
+        kind = StackKind.FOUR_D if times > 1 else StackKind.VOLUME if count > 1 else StackKind.SINGLE
+        size = (count, layout.rows, layout.columns)
+    spacing = sample.plane.spacing
+    label = ", ".join(text for text in (name, part.name) if text)
+    return _stack(
+        ordered,
+        kind=kind,
+        size_kji=size,
+        times=times,
+        grid=grid,
+        spacing_kji=None if spacing is None else (geometry.step, *spacing),
+        origin_lps=geometry.origin,
+        direction=geometry.direction,
+        quality=(*extra, *geometry.quality, *part.quality),
+        time_labels=part.labels if kind is StackKind.FOUR_D else (),
+        name=label,
+    )
+
+
+def _loose(pictures: Sequence[Picture], *extra: Quality, name: str = "") -> Stack:
+    """One stack of pictures that have no common geometry."""
+    ordered = sorted(pictures, key=lambda p: p.order)
+    first = ordered[0]
+    layout = first.file.layout
+    one_file = all(p.file is first.file for p in ordered)
+    if len(ordered) == 1:
+        kind = StackKind.SINGLE
+    elif one_file and (first.file.frame_times_ms or first.file.modality in _RUNS):
+        kind = StackKind.CINE
+    else:
+        kind = StackKind.FRAMES
+    spacings = {p.plane.spacing for p in ordered}
+    spacing = spacings.pop() if len(spacings) == 1 else None
+    faults = list(extra)
+    if first.file.modality in PLANAR_MODALITIES and len(ordered) > 1 and not extra:
+        faults.append(Quality("no-position", "where the pictures lie in the patient is unknown"))
+    return _stack(
+        ordered,
+        kind=kind,
+        size_kji=(len(ordered), layout.rows, layout.columns),
+        times=1,
+        grid=None,
+        spacing_kji=None if spacing is None else (first.plane.thickness, *spacing),
+        origin_lps=None,
+        direction=None,
+        quality=tuple(faults),
+        time_labels=(),
+        name=name,
+    )
+
+
+def _stack(
+    ordered: Sequence[Picture],
+    *,
+    kind: StackKind,
+    size_kji: tuple[int, int, int],
+    times: int,
+    grid: object,
+    spacing_kji: tuple[float | None, float, float] | None,
+    origin_lps: tuple[float, float, float] | None,
+    direction: tuple[float, ...] | None,
+    quality: Sequence[Quality],
+    time_labels: tuple[str, ...],
+    name: str,
+) -> Stack:
+    from medviewer.volume.grid import Grid
+
+    assert grid is None or isinstance(grid, Grid)
+    first = ordered[0].file
+    middle = ordered[size_kji[0] // 2]
+    localizer = "localizer" if first.is_localizer else ""
+    whole_name = ", ".join(part for part in (localizer, name) if part)
+    frames = tuple(
+        FrameRef(
+            path=p.file.path,
+            frame=p.frame,
+            position_lps=_triple(p.plane.position),
+            sop_instance_uid=p.file.sop_instance_uid,
+            layout=p.file.layout,
+            data_offset=p.file.data_offset,
+            slope=p.plane.slope if p.file.layout.samples == 1 else 1.0,
+            intercept=p.plane.intercept if p.file.layout.samples == 1 else 0.0,
+            instance_number=p.file.instance_number,
+        )
+        for p in ordered
+    )
+    text = replace(middle.file.text, spacing_source=middle.plane.spacing_source)
+    return Stack(
+        id=_identity(first, ordered, whole_name),
+        kind=kind,
+        frames=frames,
+        size_kji=size_kji,
+        times=times,
+        grid=grid,
+        spacing_kji=spacing_kji,
+        dtype=first.layout.dtype.name,
+        modality=first.modality,
+        windows=middle.plane.windows if first.layout.samples == 1 else (),
+        quality=_merged([*quality, *_file_faults(ordered)]),
+        text=text,
+        patient_id=text.patient_id,
+        frame_of_reference_uid=first.frame_of_reference_uid,
+        body_part=text.body_part,
+        study_uid=first.study_uid,
+        series_uid=first.series_uid,
+        sop_class_uid=first.sop_class,
+        unit=first.unit,
+        padding=first.padding,
+        inverted=first.inverted,
+        frame_times_ms=first.frame_times_ms if kind is StackKind.CINE else (),
+        time_labels=time_labels,
+        name=whole_name,
+        origin_lps=origin_lps,
+        direction=direction,
+    )
+
+
+def _triple(position: tuple[float, ...] | None) -> tuple[float, float, float] | None:
+    return None if position is None else (position[0], position[1], position[2])
+
+
+def _identity(first: ImageFile, ordered: Sequence[Picture], name: str) -> str:
+    """An id that depends on what the stack is, not on where its files lie or in which order they came."""
+    layout = first.layout
+    alone = layout.frames > 1 or first.modality in _ONE_BY_ONE or not first.series_uid
+    facts = (
+        first.text.patient_id, first.study_uid, first.series_uid, first.sop_class, layout.rows, layout.columns,
+        layout.samples, layout.dtype.str, first.frame_of_reference_uid, first.is_localizer, name,
+        _spacing_text(ordered[0].plane), first.sop_instance_uid if alone else "",
+    )  # fmt: skip
+    return hashlib.sha1(repr(facts).encode(), usedforsecurity=False).hexdigest()[:12]
+
+
+def _unique_ids(stacks: Sequence[Stack]) -> list[Stack]:
+    """Sisters that the facts do not tell apart get a number."""
+    seen: Counter[str] = Counter()
+    named = []
+    for stack in stacks:
+        seen[stack.id] += 1
+        count = seen[stack.id]
+        named.append(stack if count == 1 else replace(stack, id=f"{stack.id}-{count}"))
+    return named
+
+
+def _file_faults(ordered: Sequence[Picture]) -> list[Quality]:
+    """Each file's faults once; where not all files have it, in how many."""
+    files = list({id(p.file): p.file for p in ordered}.values())
+    counts = Counter(fault.code for file in files for fault in file.faults)
+    faults = {fault.code: fault for file in files for fault in file.faults}
+    return [
+        fault
+        if counts[code] == len(files)
+        else Quality(code, f"{fault.detail} (in {counts[code]} of {len(files)} images)")
+        for code, fault in faults.items()
+    ]
+
+
+def _merged(quality: Sequence[Quality]) -> tuple[Quality, ...]:
+    """One entry a code, the first one's words."""
+    merged: dict[str, Quality] = {}
+    for fault in quality:
+        merged.setdefault(fault.code, fault)
+    return tuple(merged.values())
+
+
+def _join_files(stacks: list[Stack]) -> list[Stack]:
+    """Join volumes of equal grids that come from different multi-frame files into one 4-D stack."""
+    joined: list[Stack] = []
+    groups: list[list[Stack]] = []
+    for stack in stacks:
+        one_file = stack.size_kji[0] > 1 and len({f.path for f in stack.frames}) == 1
+        if stack.grid is None or stack.times != 1 or not one_file:
+            joined.append(stack)
+            continue
+        for group in groups:
+            other = group[0]
+            same = (other.name, other.dtype, other.modality, other.inverted, other.sop_class_uid) == (
+                stack.name, stack.dtype, stack.modality, stack.inverted, stack.sop_class_uid,
+            )  # fmt: skip
+            if same and other.grid is not None and stack.grid.same_as(other.grid):
+                group.append(stack)
+                break
+        else:
+            groups.append([stack])
+    for group in groups:
+        if len(group) == 1:
+            joined.append(group[0])
+            continue
+        frames = tuple(frame for stack in group for frame in stack.frames)
+        labels = tuple(f"file {n + 1}" for n in range(len(group)))
+        quality = _merged([fault for stack in group for fault in stack.quality])
+        joined.append(
+            replace(
+                group[0], kind=StackKind.FOUR_D, times=len(group), frames=frames, time_labels=labels, quality=quality
+            )
+        )
+    return joined

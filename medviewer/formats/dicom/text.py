@@ -1,0 +1,117 @@
+"""Text of DICOM elements: character sets with and without code extensions (PS3.3 C.12.1.1.2, PS3.5 6.1).
+
+Text is data: it is never dropped and never interpreted. What cannot be decoded as declared is guessed (UTF-8,
+then GB18030, as Chinese devices often write it under a Latin label), and `decode` says that it guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_CODECS: dict[str, str] = {
+    "": "ascii", "ISO_IR 6": "ascii", "ISO_IR 100": "latin_1", "ISO_IR 101": "iso8859_2", "ISO_IR 109": "iso8859_3",
+    "ISO_IR 110": "iso8859_4", "ISO_IR 144": "iso8859_5", "ISO_IR 127": "iso8859_6", "ISO_IR 126": "iso8859_7",
+    "ISO_IR 138": "iso8859_8", "ISO_IR 148": "iso8859_9", "ISO_IR 203": "iso8859_15", "ISO_IR 13": "shift_jis",
+    "ISO_IR 166": "iso8859_11", "ISO_IR 192": "utf_8", "GB18030": "gb18030", "GBK": "gb18030", "ISO_IR 58": "gb18030",
+    "ISO_IR 149": "euc_kr", "ISO_IR 87": "iso2022_jp", "ISO_IR 159": "iso2022_jp_2",
+}  # fmt: skip
+
+#: Escape sequences (without ESC) and the codec of what follows; the last field: two bytes in G0, so that
+#: "^", "=" and "\" may be halves of characters there.
+_ESCAPES: tuple[tuple[bytes, str, bool], ...] = (
+    (b"(B", "ascii", False), (b"-A", "latin_1", False), (b"-B", "iso8859_2", False), (b"-C", "iso8859_3", False),
+    (b"-D", "iso8859_4", False), (b"-F", "iso8859_7", False), (b"-G", "iso8859_6", False),
+    (b"-H", "iso8859_8", False), (b"-L", "iso8859_5", False), (b"-M", "iso8859_9", False),
+    (b"-T", "iso8859_11", False), (b"-b", "iso8859_15", False), (b")I", "shift_jis", False),
+    (b"(J", "shift_jis", False), (b"$)C", "euc_kr", False), (b"$)A", "gb2312", False),
+    (b"$B", "iso2022_jp", True), (b"$@", "iso2022_jp", True), (b"$(D", "iso2022_jp_2", True),
+)  # fmt: skip
+
+
+def codec_of(defined_term: str) -> str | None:
+    """Python's codec of a defined term of Specific Character Set (0008,0005); None where unknown."""
+    term = defined_term.strip().upper().replace("ISO 2022 IR", "ISO_IR").replace("ISO-IR", "ISO_IR")
+    term = term.replace("ISO IR", "ISO_IR")
+    if term.startswith("ISO_IR") and not term.startswith("ISO_IR "):
+        term = f"ISO_IR {term[6:].lstrip('_ ')}"
+    return _CODECS.get(term)
+
+
+def decode(value: bytes, charsets: Sequence[str], *, is_name: bool = False) -> tuple[str, bool]:
+    """Text of a value, and whether the character set was guessed.
+
+    Args:
+        value: raw bytes.
+        charsets: the values of (0008,0005).
+        is_name: True for person names, where "^" and "=" end a code extension too.
+    """
+    value = value.strip(b" \0")
+    first = codec_of(charsets[0]) if charsets else "ascii"
+    if b"\x1b" in value:
+        return _decode_extended(value, first or "ascii", is_name), False
+    if value.isascii():
+        return value.decode("ascii"), False
+    if first in (None, "ascii"):
+        return _guess(value), True
+    if first == "latin_1" and _is_chinese(value):
+        return value.decode("gb18030"), True
+    try:
+        return value.decode(first or "latin_1").rstrip(), False
+    except UnicodeDecodeError:
+        pass
+    try:
+        return value.decode("shift_jisx0213" if first == "shift_jis" else "utf_8"), True
+    except UnicodeDecodeError:
+        return value.decode(first or "latin_1", "replace"), True
+
+
+def _decode_extended(value: bytes, first: str, is_name: bool) -> str:
+    before, *fragments = value.split(b"\x1b")
+    text = before.decode(first if first != "ascii" else "latin_1", "replace")
+    ends = b"\\\r\n\f\t^=" if is_name else b"\\\r\n\f\t"
+    for fragment in fragments:
+        for escape, codec, two_byte in _ESCAPES:
+            if not fragment.startswith(escape):
+                continue
+            body = fragment[len(escape) :]
+            if two_byte:
+                text += (b"\x1b" + fragment).decode(codec, "replace")
+                break
+            end = min((at for at in (body.find(bytes([mark])) for mark in ends) if at >= 0), default=len(body))
+            text += body[:end].decode(codec, "replace")
+            text += body[end:].decode(first if first != "ascii" else codec, "replace")
+            break
+        else:
+            text += fragment.decode(first, "replace")
+    return text.rstrip()
+
+
+def _is_chinese(value: bytes) -> bool:
+    """True where each word is plain ASCII or pairs in GB 2312's ideographs (rows 16 to 87) throughout.
+
+    Latin-1 names with two accented letters side by side have plain letters in the same word.
+    """
+    pairs = 0
+    for word in value.replace(b"^", b" ").replace(b"=", b" ").split():
+        if word.isascii():
+            continue
+        first, second = word[0::2], word[1::2]
+        if len(word) % 2 or not all(0xB0 <= b <= 0xF7 for b in first) or not all(0xA1 <= b <= 0xFE for b in second):
+            return False
+        pairs += len(second)
+    if not pairs:
+        return False
+    try:
+        value.decode("gb2312")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _guess(value: bytes) -> str:
+    for codec in ("utf_8", "gb18030"):
+        try:
+            return value.decode(codec)
+        except UnicodeDecodeError:
+            continue
+    return value.decode("latin_1")

@@ -1,0 +1,211 @@
+"""Stacks to Volumes: voxels in their stored type, slice by slice, the middle one (or the asked one) first.
+
+Colour stacks become a grey Volume (luminance) for planes and measurements; `read_frame_rgb` gives their colours.
+Palette stacks keep their indices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medviewer.errors import BadInput, MedviewerError, MissingHere
+from medviewer.formats.catalog import FrameRef, Stack
+from medviewer.formats.dicom.colour import eight_bit, expand_palette, luminance
+from medviewer.formats.dicom.native import PixelFault
+from medviewer.formats.dicom.pixels import palette_of, read_stored
+from medviewer.formats.source import SourceFault
+from medviewer.jobs import JobContext
+from medviewer.volume.volume import Volume
+
+AnyArray = NDArray[np.generic]
+
+#: A volume may take this share of the memory that is free.
+_MEMORY_SHARE = 0.85
+
+
+def empty_volume(stack: Stack, time: int = 0) -> Volume:
+    """A Volume of the stack's size with no slice loaded.
+
+    Args:
+        stack: any stack; of a 4-D one, one time.
+        time: which time.
+
+    Raises:
+        BadInput: the machine has not the memory for it.
+    """
+    part = stack.at_time(time)
+    dtype = np.dtype(stack.dtype)
+    needed = int(np.prod(stack.size_kji, dtype=np.int64)) * dtype.itemsize
+    free = _free_memory()
+    if needed > _MEMORY_SHARE * free:
+        raise BadInput(
+            f"the stack needs {needed / 2**30:.1f} GB of memory where {free / 2**30:.1f} GB are free",
+            path=stack.frames[0].path,
+            remedy="close other studies or programs",
+        )
+    slopes = np.array([f.slope for f in part.frames], dtype=np.float64)
+    intercepts = np.array([f.intercept for f in part.frames], dtype=np.float64)
+    return Volume(
+        voxels=np.zeros(stack.size_kji, dtype=dtype),
+        grid=stack.grid,
+        slope=_one_or_all(slopes),
+        intercept=_one_or_all(intercepts),
+        unit=stack.unit,
+        modality=stack.modality,
+        padding=stack.padding,
+        inverted=stack.inverted,
+        stack_id=part.id,
+        loaded=np.zeros(stack.size_kji[0], dtype=np.bool_),
+    )
+
+
+def _free_memory() -> float:
+    import psutil
+
+    return float(psutil.virtual_memory().available)
+
+
+def _one_or_all(numbers: NDArray[np.float64]) -> float | NDArray[np.float64]:
+    return float(numbers[0]) if bool(np.all(numbers == numbers[0])) else numbers
+
+
+def read_slice(stack: Stack, volume: Volume, k: int, time: int = 0) -> None:
+    """Fill one slice and set `volume.loaded[k]`.
+
+    Raises:
+        BadInput: its pixels cannot be read; the slice stays as it was.
+        MissingHere: a decoder is missing on this machine.
+    """
+    if stack.source != "dicom":
+        _read_whole_file(stack, volume, time)
+        return
+    frame = stack.at_time(time).frames[k]
+    layout = frame.layout
+    assert layout is not None
+    try:
+        if layout.samples == 3:
+            volume.voxels[k] = luminance(read_stored(frame))
+        else:
+            read_stored(frame, out=volume.voxels[k])
+    except (PixelFault, SourceFault, OSError) as fault:
+        raise _sentence(frame, fault) from fault
+    volume.loaded[k] = True
+
+
+def _sentence(frame: FrameRef, fault: PixelFault | SourceFault | OSError) -> MedviewerError:
+    if isinstance(fault, OSError):
+        return BadInput(f"a picture cannot be read any more: {fault.strerror or fault}", path=frame.path)
+    if fault.code == "no-codec":
+        return MissingHere(fault.reason, path=frame.path)
+    return BadInput(f"a picture cannot be shown: {fault.reason}", path=frame.path, remedy="the others still open")
+
+
+def load_volume(
+    stack: Stack,
+    context: JobContext | None = None,
+    first: int | None = None,
+    volume: Volume | None = None,
+    *,
+    time: int = 0,
+    allow_missing: bool = False,
+) -> Volume:
+    """Load all slices that are not yet loaded.
+
+    Args:
+        stack: what to load.
+        context: for progress (a report after each slice) and cancel.
+        first: the slice to begin with, then outwards; the middle one by default.
+        volume: one from `empty_volume`, to go on with it.
+        time: which time of a 4-D stack.
+        allow_missing: leave slices that cannot be read unloaded instead of raising at the end.
+
+    Raises:
+        BadInput, MissingHere: slices cannot be read (raised after the others were), or there is no memory.
+        Cancelled: a person asked for it.
+    """
+    context = context or JobContext()
+    if volume is None:
+        volume = empty_volume(stack, time)
+    count = volume.size_kji[0]
+    middle = count // 2 if first is None else min(max(first, 0), count - 1)
+    failed: list[MedviewerError] = []
+    done = int(volume.loaded.sum())
+    for k in outwards(middle, count):
+        if not volume.loaded[k]:
+            try:
+                read_slice(stack, volume, k, time)
+            except (BadInput, MissingHere) as error:
+                failed.append(error)
+            done += 1
+        context.report(done, count, "reading slices")
+    if failed and not allow_missing:
+        if len(failed) == 1:
+            raise failed[0]
+        kind = type(failed[0])
+        raise kind(
+            f"{len(failed)} of {count} pictures could not be read, the first because: {failed[0].what}",
+            path=failed[0].path,
+            remedy=failed[0].remedy,
+        )
+    return volume
+
+
+def outwards(first: int, count: int) -> Iterator[int]:
+    """All indices below `count`, from `first` to both sides.
+
+    >>> list(outwards(2, 5))
+    [2, 3, 1, 4, 0]
+    """
+    yield first
+    for distance in range(1, count):
+        if first + distance < count:
+            yield first + distance
+        if first - distance >= 0:
+            yield first - distance
+
+
+def read_frame_rgb(stack: Stack, index: int) -> NDArray[np.uint8]:
+    """The colours of one frame, [rows, columns, 3]; of a palette stack, expanded.
+
+    Args:
+        stack: a stack with `is_colour`.
+        index: of the frame in `stack.frames`.
+
+    Raises:
+        BadInput: the stack has no colours, or its pixels cannot be read.
+        MissingHere: a decoder is missing on this machine.
+    """
+    frame = stack.frames[index]
+    layout = frame.layout
+    if layout is None or not stack.is_colour:
+        raise BadInput("the stack has no colours of its own", path=frame.path)
+    try:
+        values = read_stored(frame)
+        if layout.samples == 3:
+            return eight_bit(values, layout.bits_stored)
+        palette = palette_of(frame.path)
+    except (PixelFault, SourceFault, OSError) as fault:
+        raise _sentence(frame, fault) from fault
+    if palette is None:
+        raise BadInput("the colour table is missing", path=frame.path)
+    return expand_palette(values, *palette)
+
+
+def _read_whole_file(stack: Stack, volume: Volume, time: int) -> None:
+    """NIfTI and NRRD are read in one go."""
+    path = stack.frames[0].path
+    try:
+        if stack.source == "nifti":
+            from medviewer.formats import nifti
+
+            volume.voxels[...] = nifti.read_voxels(path, time)
+        else:
+            from medviewer.formats import nrrd
+
+            volume.voxels[...] = nrrd.read_voxels(path, time)
+    except (SourceFault, OSError) as fault:
+        raise _sentence(stack.frames[0], fault) from fault
+    volume.loaded[...] = True
