@@ -29,7 +29,7 @@ class SegmentView:
     Attributes:
         number: label value in the segmentation.
         name: what it is called.
-        code: meaning of its SNOMED code ("Nodule of lung"), or empty.
+        code: meaning of its code ("Nodule, lung"), or empty; `code_value` the code itself ("SCT 27925004").
         colour: RGB.
         volume_ml: volume; None while it is being counted or without geometry.
         visible: whether it is drawn.
@@ -43,6 +43,7 @@ class SegmentView:
     volume_ml: float | None
     visible: bool = True
     origin: str = ""
+    code_value: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,8 @@ class _Line(QFrame):
         self._eye.setIcon(icon(name, "dim" if segment.visible else "faint"))
         self._eye.setToolTip("Hide" if segment.visible else "Show")
         self._eye.setAccessibleName(f"{'Hide' if segment.visible else 'Show'} {segment.name}")
-        self.setToolTip(f"{segment.number}: {segment.name}. Click to paint it, double click to rename.")
+        coded = f"\n{segment.code} ({segment.code_value})" if segment.code else ""
+        self.setToolTip(f"{segment.number}: {segment.name}{coded}\nClick to paint it, double click to rename.")
         set_role(self, "yes" if active else "no", "active")
 
     def mousePressEvent(self, event: QMouseEvent) -> None:

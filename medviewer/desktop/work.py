@@ -1,0 +1,405 @@
+"""The human work on the shown stack: its editor, its journal, what came back after a crash, undo, segments.
+
+A stack's journal is its working file: opening the stack again brings the work back, whether the program was closed or
+killed. Files are touched by jobs only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+
+import numpy as np
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from medviewer.annotation.editor import Editor
+from medviewer.annotation.journal import Journal, JournalListeners
+from medviewer.annotation.operations import AddSegment, ChangeSegment, DeleteSegment, Paint
+from medviewer.annotation.recovery import Unfinished, recover, resume, unfinished
+from medviewer.annotation.segmentation import Segment, Segmentation
+from medviewer.annotation.tools.polygon import picture_patch
+from medviewer.annotation.tools.stroke import next_size
+from medviewer.desktop.panels.segments import SaveState, SegmentsView, SegmentView
+from medviewer.desktop.services import Services
+from medviewer.desktop.session import Changes, ReadingSession
+from medviewer.desktop.tools.editing import do_edit
+from medviewer.errors import BadInput, Refused, SaveFailed
+from medviewer.formats.dicom.codes import SegmentMeaning, meaning_of
+from medviewer.jobs import JobContext
+from medviewer.volume.volume import Volume
+
+#: A record that is not on the medium after this time is shown as being saved.
+SAVING_AFTER_MS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An editor for a stack, and what was recovered into it (None: nothing)."""
+
+    editor: Editor
+    earlier: Unfinished | None
+
+
+class Work(QObject):
+    """Keeps the editor of the shown stack, and does what the segments card and the keys ask.
+
+    Signals:
+        view_changed: the segments card has something else to show.
+    """
+
+    view_changed = Signal()
+    _confirmed = Signal(object, int)
+    _trouble = Signal(object, str)
+    _relief = Signal(object)
+
+    def __init__(self, session: ReadingSession, services: Services, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session, self._services = session, services
+        self._journal: Journal | None = None
+        self._save = SaveState.NOTHING
+        self._saved_at = ""
+        self._sentence = ""
+        self._opening = False
+        self._late = QTimer(self, singleShot=True, interval=SAVING_AFTER_MS)
+        self._late.timeout.connect(self._still_saving)
+        self._confirmed.connect(self._on_confirmed)
+        self._trouble.connect(self._on_trouble)
+        self._relief.connect(self._on_relief)
+        session.changed.connect(self._on_changed)
+        self._register()
+        if session.volume is not None:
+            self._stack_changed()
+
+    # -- the editor of the shown stack -----------------------------------------------------------------------------
+
+    def _on_changed(self, changes: Changes) -> None:
+        if changes.volume:
+            self._stack_changed()
+        if changes.saved:
+            self._after_edit()
+        if changes.segments or changes.saved or changes.volume or changes.overlay is not None:
+            self.view_changed.emit()
+
+    def _stack_changed(self) -> None:
+        self._leave()
+        volume, stack = self._session.volume, self._session.stack
+        if volume is None or volume.grid is None:
+            return
+        facts = {} if stack is None else _facts(stack)
+        stack_id = volume.stack_id or (stack.id if stack is not None else "")
+        volume = replace(volume, stack_id=stack_id)
+        self._opening = True
+        self._services.jobs.start(
+            "Reading earlier work",
+            lambda _context: open_work(volume, facts, self._listeners()),
+            on_done=self._opened,
+            on_failed=self._not_opened,
+            wanted=lambda: self._session.volume is not None and self._session.volume.voxels is volume.voxels,
+        )
+
+    def _opened(self, opened: Opened) -> None:
+        self._opening = False
+        journal = opened.editor.journal
+        self._journal = journal if isinstance(journal, Journal) else None
+        numbers = list(opened.editor.segmentation.segments)
+        if numbers:
+            self._session.active_segment = numbers[0]
+        self._session.set_editor(opened.editor)
+        if opened.earlier is not None:
+            self._save = SaveState.SAVED
+            self._saved_at = opened.earlier.changed.astimezone().strftime("%H:%M:%S")
+            self._services.say(recovered_text(opened.earlier), "good")
+            self.view_changed.emit()
+
+    def _not_opened(self, sentence: str) -> None:
+        """Without its journal the work goes on in memory; the sentence says so."""
+        self._opening = False
+        volume = self._session.volume
+        if volume is None or volume.grid is None:
+            return
+        self._save, self._sentence = SaveState.IN_MEMORY_ONLY, sentence
+        self._session.set_editor(Editor(Segmentation(volume.grid, volume.stack_id)))
+        self._services.banner(f"{sentence} What you outline now is kept in memory only.", "bad")
+
+    def _leave(self) -> None:
+        """Close the journal of the stack before; a journal without work is removed."""
+        journal, self._journal = self._journal, None
+        self._save, self._saved_at, self._sentence = SaveState.NOTHING, "", ""
+        self._late.stop()
+        if journal is not None:
+            self._services.jobs.start("Closing the journal", lambda _context: close_journal(journal), quiet=True)
+
+    def close(self) -> None:
+        """The window closes: everything is in the journal already; end it properly. Waits for the disk."""
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            close_journal(journal)
+
+    def _listeners(self) -> JournalListeners:
+        """The journal's thread speaks; signals carry it into the Qt thread. A later stack's words are told apart."""
+        token = object()
+        self._token = token
+        return JournalListeners(
+            on_confirmed=lambda number: _quietly(lambda: self._confirmed.emit(token, number)),
+            on_trouble=lambda error: _quietly(lambda: self._trouble.emit(token, error.sentence)),
+            on_relief=lambda: _quietly(lambda: self._relief.emit(token)),
+        )
+
+    # -- is it saved -----------------------------------------------------------------------------------------------
+
+    def _after_edit(self) -> None:
+        editor = self._session.editor
+        self._services.set_status("undo", (editor.undo_text or "") if editor is not None else "", "plain")
+        journal = self._journal
+        if journal is None or self._save is SaveState.IN_MEMORY_ONLY:
+            return
+        if not journal.is_confirmed:
+            self._late.start()
+        elif editor is not None and editor.can_undo and self._save is SaveState.SAVING:
+            self._saved_now()
+
+    def _still_saving(self) -> None:
+        if self._journal is not None and not self._journal.is_confirmed and self._save is not SaveState.IN_MEMORY_ONLY:
+            self._save = SaveState.SAVING
+            self.view_changed.emit()
+
+    def _on_confirmed(self, token: object, number: int) -> None:
+        if token is not self._token or self._journal is None or number < self._journal.number:
+            return
+        if number > 1:  # the first record is the empty beginning: nothing of a person's yet
+            self._saved_now()
+
+    def _saved_now(self) -> None:
+        self._late.stop()
+        self._save, self._sentence = SaveState.SAVED, ""
+        self._saved_at = datetime.now().strftime("%H:%M:%S")
+        self._services.set_status("saved", f"Saved {self._saved_at}", "good")
+        self.view_changed.emit()
+
+    def _on_trouble(self, token: object, sentence: str) -> None:
+        if token is not self._token:
+            return
+        self._save, self._sentence = SaveState.IN_MEMORY_ONLY, sentence
+        self._services.set_status("saved", "Not saved", "bad")
+        self._services.banner(sentence, "bad")
+        self.view_changed.emit()
+
+    def _on_relief(self, token: object) -> None:
+        if token is not self._token:
+            return
+        self._save = SaveState.SAVED
+        self._saved_now()
+        self._services.banner("", "plain")
+
+    @property
+    def journal(self) -> Journal | None:
+        """The journal of the shown stack, if its work is on disk."""
+        return self._journal
+
+    # -- what the card shows ---------------------------------------------------------------------------------------
+
+    def view(self, why_no_file: str | None = None) -> SegmentsView:
+        """The segments card's data."""
+        session = self._session
+        if session.volume is None or session.volume.grid is None:
+            return SegmentsView()
+        segmentation = session.segmentation
+        segments: tuple[SegmentView, ...] = ()
+        if segmentation is not None:
+            segments = tuple(
+                _segment_view(segmentation, s, visible=s.number not in session.hidden_segments)
+                for s in segmentation.segments.values()
+            )
+        return SegmentsView(
+            has_study=True,
+            segments=segments,
+            active=session.active_segment,
+            save=self._save,
+            saved_at=self._saved_at,
+            sentence=self._sentence,
+            why_no_file=why_no_file,
+        )
+
+    # -- what keys and buttons do ----------------------------------------------------------------------------------
+
+    def _register(self) -> None:
+        actions = self._services.actions
+        actions.register("undo", self.undo, self._why_no_undo)
+        actions.register("redo", self.redo, self._why_no_redo)
+        actions.register("delete", self.delete_in_slice, self._why_no_editor)
+        actions.register("brush-smaller", lambda: self._resize(-1))
+        actions.register("brush-larger", lambda: self._resize(1))
+        actions.register("brush-shape", self._reshape)
+        for number in range(10):
+            actions.register(f"segment-{number}", partial(self.choose, number), self._why_no_editor)
+
+    def _why_no_editor(self) -> str | None:
+        if self._session.editor is not None:
+            return None
+        return "The earlier work on this study is still being read." if self._opening else "Open a study first."
+
+    def _why_no_undo(self) -> str | None:
+        editor = self._session.editor
+        return self._why_no_editor() or (None if editor and editor.can_undo else "There is nothing to undo.")
+
+    def _why_no_redo(self) -> str | None:
+        editor = self._session.editor
+        return self._why_no_editor() or (None if editor and editor.can_redo else "There is nothing to do again.")
+
+    def undo(self) -> None:
+        """Take the last step back and say which."""
+        editor = self._session.editor
+        change = None if editor is None else editor.undo()
+        if change is not None:
+            self._services.say(f"Undone: {change.name}")
+
+    def redo(self) -> None:
+        """Do the last undone step again and say which."""
+        editor = self._session.editor
+        change = None if editor is None else editor.redo()
+        if change is not None:
+            self._services.say(f"Done again: {change.name}")
+
+    def _resize(self, steps: int) -> None:
+        size = next_size(self._session.brush_diameter_mm, steps)
+        self._session.set_brush(diameter_mm=size)
+        self._services.say(f"Brush {size:g} mm")
+
+    def _reshape(self) -> None:
+        ball = not self._session.brush_is_sphere
+        self._session.set_brush(is_sphere=ball)
+        self._services.say("The brush is a ball: it paints through slices." if ball else "The brush paints one slice.")
+
+    def choose(self, number: int) -> None:
+        """Make a segment the one that tools paint."""
+        self._session.set_active_segment(number)
+        segmentation = self._session.segmentation
+        segment = None if segmentation is None else segmentation.segments.get(number)
+        name = "Background: tools erase" if number == 0 else segment.label if segment else f"Segment {number} (new)"
+        self._services.say(name)
+
+    def add(self) -> None:
+        """Add an empty segment and make it the active one."""
+        editor = self._session.editor
+        if editor is None:
+            self._services.say(self._why_no_editor() or "", "warn")
+            return
+        try:
+            number = editor.segmentation.next_number()
+        except ValueError as error:
+            self._services.say(f"{error}.".capitalize(), "warn")
+            return
+        self._session.active_segment = number
+        do_edit(editor, AddSegment(Segment.named(number, f"Segment {number}")), self._services.say)
+
+    def delete_segment(self) -> None:
+        """Delete the active segment: one undo step."""
+        editor, number = self._session.editor, self._session.active_segment
+        if editor is None or number not in editor.segmentation.segments:
+            self._services.say("Choose a segment first.", "warn")
+            return
+        name = editor.segmentation.segments[number].label
+        if do_edit(editor, DeleteSegment(number), self._services.say):
+            self._services.say(f"{name} deleted; Ctrl+Z brings it back.")
+            left = list(editor.segmentation.segments)
+            self._session.set_active_segment(left[0] if left else 1)
+
+    def delete_in_slice(self) -> None:
+        """Erase the active segment in the slice of the active view: one undo step."""
+        editor, view = self._session.editor, self._services.active_view()
+        if editor is None or view is None:
+            return
+        number, axes, position = self._session.active_segment, view.axes, view.position
+        size = editor.segmentation.size_kji
+        mask = axes.cut(editor.segmentation.labelmap, position) == number
+        patch = picture_patch(size, axes, position, (0, 0), np.asarray(mask))
+        if number == 0 or patch is None:
+            self._services.say("The active segment is not in this slice.", "warn")
+            return
+        do_edit(editor, Paint.of_mask("delete in slice", patch.start_kji, patch.mask, 0), self._services.say)
+
+    def rename(self, number: int, name: str) -> None:
+        """Give a segment another name, and the code that goes with it."""
+        editor = self._session.editor
+        segment = None if editor is None else editor.segmentation.segments.get(number)
+        if editor is not None and segment is not None:
+            changed = replace(segment, label=name, meaning=meaning_of(name))
+            do_edit(editor, ChangeSegment(changed, "rename segment"), self._services.say)
+
+    def show(self, number: int, visible: bool) -> None:
+        """Draw a segment or hide it (no edit: nothing to undo)."""
+        hidden = self._session.hidden_segments
+        self._session.set_hidden_segments(hidden - {number} if visible else hidden | {number})
+
+
+def open_work(volume: Volume, facts: dict[str, object], listeners: JournalListeners) -> Opened:
+    """The editor of a stack with its journal: an earlier one gone on with, or a fresh one. Reads and writes files.
+
+    Raises:
+        BadInput: another window is at work on this case.
+    """
+    grid = volume.grid
+    assert grid is not None
+    for found in unfinished() if volume.stack_id else ():
+        if found.stack_id != volume.stack_id:
+            continue
+        try:
+            state = recover(found.path)
+        except (BadInput, Refused):
+            continue
+        if state.segmentation.grid == grid:
+            return Opened(resume(state, listeners=listeners), found)
+    segmentation = Segmentation(grid, volume.stack_id)
+    journal = Journal.begin(segmentation, facts=facts, listeners=listeners)
+    return Opened(Editor(segmentation, journal=journal), None)
+
+
+def close_journal(journal: Journal, _context: JobContext | None = None) -> None:
+    """End a journal; one without a single edit is removed, another keeps the work for the next time."""
+    with contextlib.suppress(SaveFailed):  # said already, when it happened
+        journal.close(discard=journal.number <= 1)
+
+
+def recovered_text(earlier: Unfinished) -> str:
+    """The quiet sentence after work came back."""
+    when = earlier.changed.astimezone().strftime("%Y-%m-%d %H:%M")
+    steps = f"{earlier.steps} step{'s' if earlier.steps != 1 else ''}"
+    return f"Your work of {when} on this study is back: {steps}."
+
+
+def _facts(stack: object) -> dict[str, object]:
+    text = getattr(stack, "text", None)
+    names = ("study_date", "series_number", "series_description")
+    return {name: str(getattr(text, name)) for name in names if getattr(text, name, None)}
+
+
+def _segment_view(segmentation: Segmentation, segment: Segment, *, visible: bool) -> SegmentView:
+    provenance = segment.provenance
+    origin = "by hand"
+    if provenance.model:
+        origin = "AI, edited" if provenance.edited else "AI, unchanged"
+    meaning = segment.meaning
+    return SegmentView(
+        number=segment.number,
+        name=segment.label,
+        code=_meaning_text(meaning) if meaning != SegmentMeaning() else "",
+        code_value=f"{meaning.kind.scheme} {meaning.kind.value}",
+        colour=segment.colour,
+        volume_ml=segmentation.volume_ml(segment.number),
+        visible=visible,
+        origin=origin,
+    )
+
+
+def _meaning_text(meaning: SegmentMeaning) -> str:
+    words = [meaning.kind.meaning, *(c.meaning.lower() for c in (meaning.modifier, meaning.region) if c is not None)]
+    return ", ".join(words)
+
+
+def _quietly(emit: Callable[[], None]) -> None:
+    """Emit from the journal's thread; a window that is gone needs no news."""
+    with contextlib.suppress(RuntimeError):
+        emit()
