@@ -115,9 +115,9 @@ class Editor:
                     inverses.append(mark.apply(self.segmentation))
                     applied.append(mark)
         whole = applied[0] if len(applied) == 1 else Together(operation.name, tuple(applied))
-        kind = "do" if self._open is None else "part"
+        kind, step = ("do", operation.name) if self._open is None else ("part", self._open_name)
         voxels = sum(i.voxels for i in inverses)
-        record = 0 if self.journal is None else self.journal.append(kind, whole, operation.name, voxels)
+        record = 0 if self.journal is None else self.journal.append(kind, whole, step, voxels)
         self._spend_time(operation.name)
         return inverses, record
 
