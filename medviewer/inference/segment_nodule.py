@@ -125,16 +125,22 @@ def golden_outputs(package: ModelPackage, inputs: Mapping[str, NDArray[Any]], de
     Returns:
         `share` float32, the expected share of readers on the crop of the clicked slice and its neighbours.
     """
-    spacing = [float(v) for v in inputs["spacing_kji"]]
-    grid = Grid.plain(inputs["hu"].shape, spacing)
+    calibration = Calibration.from_json(package.calibration)
+    return {"share": golden_share(loaded_nets(package, device), calibration, inputs, device)}
+
+
+def golden_share(
+    nets: Sequence[UNet25d], calibration: Calibration, inputs: Mapping[str, NDArray[Any]], device: str
+) -> NDArray[np.float32]:
+    """The output `share` of the golden case, `[k, 96, 96]`, from networks that are in no package yet."""
+    grid = Grid.plain(inputs["hu"].shape, [float(v) for v in inputs["spacing_kji"]])
     volume = Volume(inputs["hu"], grid, unit="HU", modality="CT")
-    point = [float(v) for v in grid.index_to_lps(inputs["click_kji"])]
-    crop = nodule_crop(volume, point, reach_mm=FURTHEST_MM)
-    walk = _Walk(volume, crop, loaded_nets(package, device), device, JobContext())
-    walk.to_both_ends(Calibration.from_json(package.calibration))
+    crop = nodule_crop(volume, [float(v) for v in grid.index_to_lps(inputs["click_kji"])], reach_mm=FURTHEST_MM)
+    walk = _Walk(volume, crop, nets, device, JobContext())
+    walk.to_both_ends(calibration)
     inner = slice(CROP_SIZE, 2 * CROP_SIZE)
     near = slice(max(0, walk.clicked - 2), walk.clicked + 3)
-    return {"share": Calibration.from_json(package.calibration).share(walk.logits[near, inner, inner])}
+    return calibration.share(walk.logits[near, inner, inner])
 
 
 def crop_logits(

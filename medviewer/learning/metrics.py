@@ -64,6 +64,23 @@ def hd95_mm(mask: Mask, truth: Mask, spacing_kji: Sequence[float]) -> float:
     return float(max(np.percentile(there, 95), np.percentile(back, 95)))
 
 
+def near_outlines(fraction: NDArray[np.float32], pixels: int = 5) -> Mask:
+    """Voxels within some pixels (in the slice) of where the readers' share changes from 0 or to 1, `[k, j, i]`.
+
+    Calibration of a share is judged there; elsewhere the background would decide.
+    """
+    from scipy import ndimage
+
+    drawn = np.asarray(fraction > 0, dtype=bool)
+    if not drawn.any():
+        return drawn
+    axis = np.arange(-pixels, pixels + 1)
+    disk = (axis[:, None] ** 2 + axis[None] ** 2 <= pixels**2)[None]
+    around = np.asarray(ndimage.binary_dilation(drawn, structure=disk), dtype=bool)
+    inside = np.asarray(ndimage.binary_erosion(fraction >= 1, structure=disk, border_value=0), dtype=bool)
+    return around & ~inside
+
+
 def size_stratum(diameter_mm: float) -> str | None:
     """`<6mm`, `6-10mm` or `>10mm`, or None where the diameter is unknown."""
     if not np.isfinite(diameter_mm):

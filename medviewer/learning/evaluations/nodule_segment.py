@@ -20,7 +20,7 @@ from medviewer.jobs import JobContext
 from medviewer.learning.datasets.lidc_nodules import NoduleSet
 from medviewer.learning.datasets.nodule_samples import NoduleSample
 from medviewer.learning.evaluate import Evaluation
-from medviewer.learning.metrics import Metric, dice, hd95_mm, size_stratum, summarised
+from medviewer.learning.metrics import Metric, dice, hd95_mm, near_outlines, size_stratum, summarised
 
 if TYPE_CHECKING:
     from medviewer.inference.package import ModelPackage
@@ -139,21 +139,7 @@ def score(logits: NDArray[np.float32], calibration: Calibration, case: NoduleSam
 
 
 def _rim(share: NDArray[np.float32], fraction: NDArray[np.float32]) -> NDArray[np.float64]:
-    from scipy import ndimage
-
-    drawn = fraction > 0
-    around = ndimage.binary_dilation(drawn, structure=_DISK[None]) if drawn.any() else drawn
-    inside = ndimage.binary_erosion(fraction >= 1, structure=_DISK[None], border_value=0)
-    rim = around & ~inside
+    rim = near_outlines(fraction, RIM_PIXELS)
     predicted, readers = share[rim].astype(np.float64), fraction[rim].astype(np.float64)
     bins = np.minimum((predicted * _BINS).astype(int), _BINS - 1)
     return np.stack([np.bincount(bins, weights=w, minlength=_BINS) for w in (np.ones(len(bins)), predicted, readers)])
-
-
-def _disk(radius: int) -> NDArray[np.bool_]:
-    axis = np.arange(-radius, radius + 1)
-    round_one: NDArray[np.bool_] = axis[:, None] ** 2 + axis[None] ** 2 <= radius**2
-    return round_one
-
-
-_DISK = _disk(RIM_PIXELS)
