@@ -7,13 +7,31 @@ other, so every interval resamples patients, never nodules (a nodule bootstrap i
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from medviewer.inference.logistic import Floats, Linear, sigmoid
+
+__all__ = [
+    "auc",
+    "auc_of_rows",
+    "bootstrap_by_group",
+    "brier",
+    "conformal_quantile",
+    "ece",
+    "ece_calibrated",
+    "fit_linear",
+    "fit_logistic",
+    "fit_temperature",
+    "negative_log_likelihood",
+    "one_per_group",
+    "paired_difference",
+    "resampled_rows",
+    "sigmoid",
+]
+
 Statistic = Callable[[NDArray[Any]], float]
 
 
@@ -142,14 +160,6 @@ def brier(truth: ArrayLike, probability: ArrayLike) -> float:
     return float(np.mean((np.asarray(probability, np.float64) - np.asarray(truth, np.float64)) ** 2))
 
 
-def sigmoid(logit: ArrayLike) -> Floats:
-    """1 / (1 + exp(-x)) without overflow."""
-    x = np.asarray(logit, np.float64)
-    small = np.exp(-np.abs(x))
-    result: Floats = np.where(x >= 0, 1 / (1 + small), small / (1 + small))
-    return result
-
-
 def negative_log_likelihood(logit: ArrayLike, truth: ArrayLike, weight: ArrayLike | None = None) -> float:
     """Mean cross-entropy of logits against outcomes 0 to 1."""
     z, y = np.asarray(logit, np.float64), np.asarray(truth, np.float64)
@@ -179,50 +189,7 @@ def fit_temperature(logit: ArrayLike, truth: ArrayLike, weight: ArrayLike | None
     return float(np.exp((low + high) / 2))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Logistic:
-    """A fitted logistic regression on standardised columns.
-
-    Attributes:
-        centre, scale: of each column [columns].
-        weights: of the standardised columns [columns].
-        bias: intercept.
-    """
-
-    centre: Floats
-    scale: Floats
-    weights: Floats
-    bias: float
-
-    def logit(self, columns: ArrayLike) -> Floats:
-        """Log odds [cases] of rows [cases, columns]."""
-        x = (np.asarray(columns, np.float64) - self.centre) / self.scale
-        result: Floats = x @ self.weights + self.bias
-        return result
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values for a model package's `config.json`."""
-        return {
-            "centre": self.centre.tolist(),
-            "scale": self.scale.tolist(),
-            "weights": self.weights.tolist(),
-            "bias": self.bias,
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Logistic:
-        """What `as_json` wrote."""
-        return cls(
-            np.asarray(data["centre"], np.float64),
-            np.asarray(data["scale"], np.float64),
-            np.asarray(data["weights"], np.float64),
-            float(data["bias"]),
-        )
-
-
-def fit_logistic(
-    columns: ArrayLike, truth: ArrayLike, ridge: float = 1e-3, weight: ArrayLike | None = None
-) -> Logistic:
+def fit_logistic(columns: ArrayLike, truth: ArrayLike, ridge: float = 1e-3, weight: ArrayLike | None = None) -> Linear:
     """Logistic regression by Newton's method, ridge penalty per case on the standardised weights (not the bias).
 
     Args:
@@ -258,7 +225,23 @@ def fit_logistic(
         beta = beta - size * step
         if np.abs(size * step).max() < 1e-10:
             break
-    return Logistic(centre, scale, beta[:-1], float(beta[-1]))
+    return Linear(centre, scale, beta[:-1], float(beta[-1]))
+
+
+def fit_linear(columns: ArrayLike, target: ArrayLike, ridge: float = 1e-3) -> Linear:
+    """Least squares with a ridge penalty per case on the standardised weights (not the bias).
+
+    Args:
+        columns: [cases, columns]; standardised here.
+        target: [cases].
+        ridge: penalty `ridge * |w|^2` beside the mean squared error.
+    """
+    x, y = np.asarray(columns, np.float64), np.asarray(target, np.float64)
+    centre, scale = x.mean(0), x.std(0)
+    scale = np.where(scale > 1e-12, scale, 1.0)
+    z = (x - centre) / scale
+    weights = np.linalg.solve(z.T @ z / len(z) + ridge * np.eye(z.shape[1]), z.T @ (y - y.mean()) / len(z))
+    return Linear(centre, scale, weights, float(y.mean()))
 
 
 def conformal_quantile(scores: ArrayLike, level: float = 0.9) -> float:

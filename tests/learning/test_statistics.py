@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medviewer.inference.logistic import Linear
 from medviewer.learning import statistics as s
 
 SCORES = st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=2, max_size=60)
@@ -116,15 +117,23 @@ def test_logistic_finds_the_coefficients_that_made_the_data() -> None:
     raw = fitted.weights / fitted.scale
     assert raw == pytest.approx([0.7, -2.0], rel=0.06)
     assert fitted.bias - raw @ fitted.centre == pytest.approx(-8, rel=0.06)
-    again = s.Logistic.from_json(fitted.as_json())
-    assert np.array_equal(again.logit(x), fitted.logit(x))
-    assert s.sigmoid(fitted.logit(x)).mean() == pytest.approx(truth.mean(), abs=1e-6)
+    again = Linear.from_json(fitted.as_json())
+    assert np.array_equal(again(x), fitted(x))
+    assert s.sigmoid(fitted(x)).mean() == pytest.approx(truth.mean(), abs=1e-6)
+
+
+def test_linear_is_least_squares() -> None:
+    rng = np.random.default_rng(8)
+    x = rng.normal(3, 2, (50, 3))
+    target = x @ [1.0, -2.0, 0.5] + 4 + 0.1 * rng.normal(size=50)
+    wanted = np.c_[x, np.ones(50)] @ np.linalg.lstsq(np.c_[x, np.ones(50)], target, rcond=None)[0]
+    assert s.fit_linear(x, target, ridge=0)(x) == pytest.approx(wanted)
 
 
 def test_logistic_of_separable_data_stays_finite() -> None:
     fitted = s.fit_logistic([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1], ridge=1e-3)
     assert np.isfinite(fitted.weights).all()
-    assert fitted.logit([[3.0]])[0] > 0 > fitted.logit([[0.0]])[0]
+    assert fitted([[3.0]])[0] > 0 > fitted([[0.0]])[0]
 
 
 def test_conformal_quantile_covers_what_it_promises() -> None:
