@@ -78,7 +78,8 @@ def near_outlines(fraction: NDArray[np.float32], pixels: int = 5) -> Mask:
     disk = (axis[:, None] ** 2 + axis[None] ** 2 <= pixels**2)[None]
     around = np.asarray(ndimage.binary_dilation(drawn, structure=disk), dtype=bool)
     inside = np.asarray(ndimage.binary_erosion(fraction >= 1, structure=disk, border_value=0), dtype=bool)
-    return around & ~inside
+    near: Mask = around & ~inside
+    return near
 
 
 def size_stratum(diameter_mm: float) -> str | None:

@@ -156,6 +156,16 @@ def golden_input() -> dict[str, NDArray[Any]]:
     }
 
 
+def nets_of(states: Sequence[Mapping[str, Tensor]], shape: Shape) -> list[UNet25d]:
+    """Networks with these weights, in evaluation mode."""
+    nets = []
+    for state in states:
+        net = UNet25d(shape).eval()
+        net.load_state_dict(dict(state))
+        nets.append(net)
+    return nets
+
+
 def write(
     folder: Path,
     states: Sequence[Mapping[str, Tensor]],
@@ -166,11 +176,7 @@ def write(
     metrics: Mapping[str, Any],
 ) -> ModelPackage:
     """Write a package; its golden case is computed with the weights that go in."""
-    nets = []
-    for state in states:
-        net = UNet25d(shape).eval()
-        net.load_state_dict(dict(state))
-        nets.append(net)
+    nets = nets_of(states, shape)
     inputs = golden_input()
     share = golden_share(nets, Calibration.from_json(calibration), inputs, "cpu")
     return write_package(
