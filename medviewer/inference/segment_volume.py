@@ -24,7 +24,6 @@ from medviewer.volume.volume import Volume
 
 Float = NDArray[np.float32]
 
-
 #: Values at or below this, in pictures of unknown modality, are Hounsfield units of air.
 AIR_HU = -500.0
 
@@ -87,13 +86,32 @@ def suggest(package: ModelPackage, volume: Volume, prompt: Prompt, device: str, 
         return parts
 
     parts, used, notes = run_with_fallback(compute, device, 2)
-    reason = _doubtful(package, parts, float(np.prod([rule.spacing_mm] * 3)))
+    reason = _doubtful(package, parts, rule.spacing_mm**3)
     if reason is not None:
         return say(reason)
     done = answer(parts, used, True)
     for note in notes:
         done = done.with_note(note)
     return done
+
+
+def label_map(package: ModelPackage, image: Float, context: JobContext) -> tuple[NDArray[np.uint8], str | None]:
+    """The final labels of one crop as `suggest` would draw them, and why it would keep them back (or None).
+
+    Args:
+        package: the model.
+        image: `[k, j, i]`, oriented and spaced as in training.
+        context: cancel.
+
+    Returns:
+        uint8 `[k, j, i]`, 0 background, then the card's labels from 1; and the reason.
+    """
+    parts = [member_probabilities(package, n, image, "cpu", 2, context) for n in range(len(package.weights))]
+    labels = np.zeros(image.shape, dtype=np.uint8)
+    for number, segment in enumerate(_segments(package, np.mean(parts, axis=0), (0, 0, 0), None), start=1):
+        labels[segment.mask > 0] = number
+    spacing = InputRule.of(package.config).spacing_mm
+    return labels, _doubtful(package, parts, spacing**3)
 
 
 def golden_outputs(package: ModelPackage, inputs: Mapping[str, NDArray[Any]], device: str) -> dict[str, NDArray[Any]]:

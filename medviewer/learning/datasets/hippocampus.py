@@ -100,7 +100,7 @@ def _read_nifti(packed: bytes) -> tuple[NDArray[np.float32], tuple[float, float,
     if struct.unpack(f"{order}i", raw[:4])[0] != _HEADER or axes != 3 or code not in _DTYPES:
         raise ValueError("not a plain three-dimensional NIfTI-1 file")
     i, j, k = size[:3]
-    voxels = np.frombuffer(raw, np.dtype(_DTYPES[code]).newbyteorder(order), k * j * i, int(offset)).reshape(k, j, i)
+    voxels = np.frombuffer(raw, np.dtype(order + _DTYPES[code]), k * j * i, int(offset)).reshape(k, j, i)
     values = voxels.astype(np.float32)
     if slope not in (0.0, 1.0) or intercept != 0.0:
         values = values * (slope or 1.0) + intercept
