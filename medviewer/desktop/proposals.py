@@ -245,7 +245,7 @@ class Proposals(QObject):
     def edit(self) -> None:
         """Accept the proposal and take the brush."""
         if self.accept():
-            self._session.set_tool("brush", True)
+            self._services.actions.do("tool-brush")
 
     def reject(self) -> bool:
         """Throw the proposal away (also one that is still being computed). False where there was none."""
@@ -275,10 +275,6 @@ class Proposals(QObject):
                 finding = finding.with_other(does, stopped)
         self._set(finding)
         return True
-
-    def step_back(self) -> bool:
-        """One Esc: the proposal first, then what runs. False where neither is there."""
-        return self.reject() or self.cancel()
 
     def _stop(self) -> None:
         for question in self._questions:
@@ -312,7 +308,8 @@ class Proposals(QObject):
         actions = self._services.actions
         actions.register("accept-proposal", lambda: _done(self.accept()), self._why_no_accept)
         actions.register("edit-proposal", self.edit, self._why_no_accept)
-        actions.register("reject-proposal", lambda: _done(self.step_back()), self._why_no_step_back)
+        actions.register("reject-proposal", lambda: _done(self.reject()), self._why_no_reject)
+        actions.register("cancel-suggestion", lambda: _done(self.cancel()), self._why_no_cancel)
         actions.register("suggest-here", self.ask_at_crosshair, self._why_no_asking)
 
     def _why_no_accept(self) -> str | None:
@@ -322,11 +319,15 @@ class Proposals(QObject):
             return "There is no proposal to accept."
         return None
 
-    def _why_no_step_back(self) -> str | None:
+    def _why_no_reject(self) -> str | None:
         states = (FindingState.PROPOSED, FindingState.RUNNING, FindingState.STALE)
-        if (self.finding is not None and self.finding.state in states) or any(q.is_open for q in self._questions):
-            return None
-        return "There is no proposal."
+        return None if self.finding is not None and self.finding.state in states else "There is no proposal."
+
+    def _why_no_cancel(self) -> str | None:
+        """Only what runs beside no proposal: with one, Esc throws that away first and stops all of it."""
+        if self._why_no_reject() is None or not any(question.is_open for question in self._questions):
+            return "Nothing is being computed."
+        return None
 
     def _why_no_asking(self) -> str | None:
         volume = self._session.volume

@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 
 import numpy as np
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -21,7 +20,6 @@ from medviewer.annotation.operations import AddSegment, ChangeSegment, DeleteSeg
 from medviewer.annotation.recovery import Unfinished, recover, resume, unfinished
 from medviewer.annotation.segmentation import Segment, Segmentation
 from medviewer.annotation.tools.polygon import picture_patch
-from medviewer.annotation.tools.stroke import next_size
 from medviewer.desktop.panels.segments import SaveState, SegmentsView, SegmentView
 from medviewer.desktop.services import Services
 from medviewer.desktop.session import Changes, ReadingSession
@@ -227,46 +225,13 @@ class Work(QObject):
 
     def _register(self) -> None:
         actions = self._services.actions
-        actions.register("undo", self.undo, self._why_no_undo)
-        actions.register("redo", self.redo, self._why_no_redo)
         actions.register("delete", self.delete_in_slice, self._why_no_editor)
-        actions.register("brush-smaller", lambda: self._resize(-1))
-        actions.register("brush-larger", lambda: self._resize(1))
         actions.register("brush-shape", self._reshape)
-        for number in range(10):
-            actions.register(f"segment-{number}", partial(self.choose, number), self._why_no_editor)
 
     def _why_no_editor(self) -> str | None:
         if self._session.editor is not None:
             return None
         return "The earlier work on this study is still being read." if self._opening else "Open a study first."
-
-    def _why_no_undo(self) -> str | None:
-        editor = self._session.editor
-        return self._why_no_editor() or (None if editor and editor.can_undo else "There is nothing to undo.")
-
-    def _why_no_redo(self) -> str | None:
-        editor = self._session.editor
-        return self._why_no_editor() or (None if editor and editor.can_redo else "There is nothing to do again.")
-
-    def undo(self) -> None:
-        """Take the last step back and say which."""
-        editor = self._session.editor
-        change = None if editor is None else editor.undo()
-        if change is not None:
-            self._services.say(f"Undone: {change.name}")
-
-    def redo(self) -> None:
-        """Do the last undone step again and say which."""
-        editor = self._session.editor
-        change = None if editor is None else editor.redo()
-        if change is not None:
-            self._services.say(f"Done again: {change.name}")
-
-    def _resize(self, steps: int) -> None:
-        size = next_size(self._session.brush_diameter_mm, steps)
-        self._session.set_brush(diameter_mm=size)
-        self._services.say(f"Brush {size:g} mm")
 
     def _reshape(self) -> None:
         ball = not self._session.brush_is_sphere

@@ -12,7 +12,6 @@ from medviewer.desktop.panels.queue import QueueCard
 from medviewer.desktop.panels.segments import SegmentsCard
 from medviewer.desktop.panels.similar import SimilarCard
 from medviewer.desktop.panels.training import TrainingCard, TrainingState, TrainingView
-from medviewer.desktop.theme import RIGHT_WIDTH
 
 #: Room around the cards and between them.
 MARGIN = 9
@@ -48,9 +47,8 @@ class RightColumn(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setObjectName("rightColumn")
+        self.setObjectName("cards")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setFixedWidth(RIGHT_WIDTH)
         self.finding = FindingCard()
         self.similar = SimilarCard()
         self.check_first = CheckFirstCard()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 
-from medviewer.desktop.panels.parts import STEP, ElidedLabel, label, set_role
+from medviewer.desktop.panels.parts import STEP, ElidedLabel, label, row, set_role
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +43,52 @@ class GateRow:
     gain: Estimate | None = None
 
 
+class Verdict(StrEnum):
+    """What the gate says about a candidate."""
+
+    PASSED = "passed"
+    REFUSED = "refused"
+    CANNOT_TELL = "cannot-tell"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckView:
+    """One part of the rule: passed (None: could not be told), and what came of it in a sentence."""
+
+    passed: bool | None
+    sentence: str
+
+
 @dataclass(frozen=True, slots=True)
 class GateView:
     """The gate's verdict.
 
     Attributes:
-        passed: whether the candidate may become champion.
+        verdict: whether the candidate may become champion.
         reason: why, in one or two sentences.
         champion, candidate: their versions.
         rows: the measurements, the deciding ones first.
+        checks: every part of the rule.
     """
 
-    passed: bool
+    verdict: Verdict
     reason: str
     champion: str
     candidate: str
     rows: tuple[GateRow, ...] = ()
+    checks: tuple[CheckView, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """True where the candidate may be promoted."""
+        return self.verdict is Verdict.PASSED
+
+
+_HEADLINES = {
+    Verdict.PASSED: ("Better: may be promoted", "verdict-good"),
+    Verdict.REFUSED: ("Refused", "verdict-bad"),
+    Verdict.CANNOT_TELL: ("Cannot tell yet", "verdict-warn"),
+}
 
 
 class GateTable(QWidget):
@@ -73,19 +104,22 @@ class GateTable(QWidget):
         self._column.addWidget(self.verdict)
         self._column.addWidget(self.reason)
         self._table: QWidget | None = None
+        self._checks: QWidget | None = None
 
     def show_gate(self, view: GateView) -> None:
         """Show a verdict with its numbers."""
-        self.verdict.setText("Better: may be promoted" if view.passed else "Not promoted")
-        set_role(self.verdict, "verdict-good" if view.passed else "verdict-bad")
+        text, role = _HEADLINES[view.verdict]
+        self.verdict.setText(text)
+        set_role(self.verdict, role)
         self.reason.setText(view.reason)
-        if self._table is not None:
-            self._column.removeWidget(self._table)
-            self._table.hide()
-            self._table.deleteLater()
-        self._table = self._make_table(view)
-        self._column.addSpacing(STEP)
+        for old in (self._table, self._checks):
+            if old is not None:
+                self._column.removeWidget(old)
+                old.hide()
+                old.deleteLater()
+        self._table, self._checks = self._make_table(view), _make_checks(view.checks)
         self._column.addWidget(self._table)
+        self._column.addWidget(self._checks)
 
     def _make_table(self, view: GateView) -> QWidget:
         table = QWidget()
@@ -93,8 +127,9 @@ class GateTable(QWidget):
         grid.setContentsMargins(0, STEP, 0, 0)
         grid.setHorizontalSpacing(2 * STEP)
         grid.setVerticalSpacing(0)
-        for column in range(3):
-            grid.setColumnStretch(column, 1)
+        grid.setColumnStretch(0, 1)
+        for column in (1, 2):
+            grid.setColumnMinimumWidth(column, 22 * STEP)
         right = Qt.AlignmentFlag.AlignRight
         for column, (name, version) in enumerate((("champion", view.champion), ("candidate", view.candidate)), start=1):
             head = label(name, "dim")
@@ -109,20 +144,50 @@ class GateTable(QWidget):
             grid.addWidget(label(measured.what), line + 1, 0)
             grid.addWidget(label(measured.n, "dim"), line + 2, 0)
             better = measured.gain is not None and (measured.gain.low or 0.0) > 0
+            has_intervals = False
             for column, estimate in enumerate((measured.champion, measured.candidate), start=1):
                 role = "strong" if column == 2 and better else ""
-                value = label("–" if estimate is None else f"{estimate.value:.3f}", role)
-                grid.addWidget(value, line + 1, column, right)
-                grid.addWidget(label("" if estimate is None else estimate.interval, "dim"), line + 2, column, right)
+                grid.addWidget(
+                    label("–" if estimate is None else f"{estimate.value:.3f}", role), line + 1, column, right
+                )
+                if estimate is not None and estimate.interval:
+                    has_intervals = True
+                    grid.addWidget(label(estimate.interval, "dim"), line + 2, column, right)
             line += 3
             if measured.gain is not None:
-                sign = "+" if measured.gain.value >= 0 else "−"
-                text = f"gain {sign}{abs(measured.gain.value):.3f}"
-                if measured.gain.low is not None and measured.gain.high is not None:
-                    text += f"  [{_signed(measured.gain.low)}, {_signed(measured.gain.high)}], paired"
-                grid.addWidget(label(text, "good" if better else "dim"), line, 0, 1, 3, right)
-                line += 1
+                gain = label(gain_text(measured.gain), "good" if better else "dim")
+                if has_intervals:
+                    grid.addWidget(gain, line, 0, 1, 3, right)
+                    line += 1
+                else:
+                    grid.addWidget(gain, line - 1, 0, 1, 3, right)
         return table
+
+
+def gain_text(gain: Estimate) -> str:
+    """ "gain +0.045 [+0.021, +0.069], paired"."""
+    text = f"gain {_signed(gain.value)}"
+    if gain.low is not None and gain.high is not None:
+        text += f"  [{_signed(gain.low)}, {_signed(gain.high)}], paired"
+    return text
+
+
+def _make_checks(checks: tuple[CheckView, ...]) -> QWidget:
+    """Every part of the rule: a mark and its sentence."""
+    box = QWidget()
+    box.setVisible(bool(checks))
+    column = QVBoxLayout(box)
+    column.setContentsMargins(0, 2 * STEP, 0, 0)
+    column.setSpacing(STEP)
+    for check in checks:
+        mark, role = {True: ("✓", "good"), False: ("✕", "bad"), None: ("–", "warn")}[check.passed]
+        sign = label(mark, role)
+        sign.setFixedWidth(3 * STEP)
+        sign.setAlignment(Qt.AlignmentFlag.AlignTop)
+        line = row(sign, spacing=STEP)
+        line.addWidget(label(check.sentence, "dim", wrap=True), 1)
+        column.addLayout(line)
+    return box
 
 
 def _signed(value: float) -> str:

@@ -20,7 +20,8 @@ def card_style() -> str:
     QFrame#card QLabel[role="title"] {{ font-weight: bold; }}
     QFrame#card QLabel[role="headline"] {{ font-weight: bold; font-size: 12pt; }}
     QFrame#card QLabel[role="verdict-good"] {{ font-weight: bold; font-size: 12pt; color: {c["good"]}; }}
-    QFrame#card QLabel[role="verdict-bad"] {{ font-weight: bold; font-size: 12pt; color: {c["warn"]}; }}
+    QFrame#card QLabel[role="verdict-warn"] {{ font-weight: bold; font-size: 12pt; color: {c["warn"]}; }}
+    QFrame#card QLabel[role="verdict-bad"] {{ font-weight: bold; font-size: 12pt; color: {c["bad"]}; }}
     QFrame#card QLabel[role="strong"] {{ font-weight: bold; }}
     QFrame#card QLabel[role="strong-text"], QFrame#card QLabel[role="strong-dim"] {{ font-weight: bold; }}
     QFrame#card QLabel[role="strong-warn"] {{ font-weight: bold; color: {c["warn"]}; }}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from medviewer.desktop.panels.gate import GateTable, GateView
+from medviewer.desktop.panels.gate import GateTable, GateView, Verdict
 from medviewer.desktop.panels.parts import STEP, Card, ElidedLabel, FirstStep, ProgressLine, button, row
 
 if TYPE_CHECKING:
@@ -153,7 +153,8 @@ class TrainingCard(Card):
         self.set_note(waiting)
         at_work = state in (TrainingState.RUNNING, TrainingState.JUDGING, TrainingState.CANCELLING)
         judged = state is TrainingState.JUDGED and view.gate is not None
-        self.set_tone("good" if judged and view.gate and view.gate.passed else "warn" if judged else "")
+        tones = {Verdict.PASSED: "good", Verdict.REFUSED: "bad", Verdict.CANNOT_TELL: "warn"}
+        self.set_tone(tones[view.gate.verdict] if judged and view.gate is not None else "")
         self._show_first_step(view)
         self._run.setVisible(at_work)
         if at_work:

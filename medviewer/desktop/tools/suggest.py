@@ -19,6 +19,8 @@ SMALLEST_BOX = 4.0
 @looks(ToolLook(cursor="cross", annotates=False, colour_is_ai=True, hint="Click a lesion, or draw a box around it."))
 def suggest(view: PlaneView, press: PlanePosition) -> ToolStory:
     """Ask about the clicked place, or about the box between press and release."""
+    if press.right:
+        return  # "not here" is a prompt that no shipped model takes yet
     if view.volume is None or view.volume.grid is None or press.point_lps is None:
         view.services.say("Without positions of its slices a model cannot be asked about this stack.", "warn")
         return
