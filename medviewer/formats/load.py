@@ -183,6 +183,8 @@ def read_frame_rgb(stack: Stack, index: int) -> NDArray[np.uint8]:
     if layout is None or not stack.is_colour:
         raise BadInput("the stack has no colours of its own", path=frame.path)
     try:
+        if stack.source != "dicom":
+            return _colours_of_file(stack, index)
         values = read_stored(frame)
         if layout.samples == 3:
             return eight_bit(values, layout.bits_stored)
@@ -192,6 +194,20 @@ def read_frame_rgb(stack: Stack, index: int) -> NDArray[np.uint8]:
     if palette is None:
         raise BadInput("the colour table is missing", path=frame.path)
     return expand_palette(values, *palette)
+
+
+def _colours_of_file(stack: Stack, index: int) -> NDArray[np.uint8]:
+    time, k = divmod(index, stack.size_kji[0])
+    path = stack.frames[0].path
+    if stack.source == "nifti":
+        from medviewer.formats import nifti
+
+        samples = nifti.read_samples(path, time)
+    else:
+        from medviewer.formats import nrrd
+
+        samples = nrrd.read_samples(path, time)
+    return samples[k, :, :, :3].astype(np.uint8)
 
 
 def _read_whole_file(stack: Stack, volume: Volume, time: int) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -52,12 +52,14 @@ class _Found:
         self.skipped += other.skipped
 
 
-def scan(paths: Sequence[Path], context: JobContext | None = None) -> Catalog:
+def scan(paths: Sequence[Path], context: JobContext | None = None, *, leave_out: Sequence[Skipped] = ()) -> Catalog:
     """Look at everything below some paths.
 
     Args:
         paths: folders (searched through), files, ZIP archives; DICOM, NIfTI or NRRD.
         context: for progress (with partial catalogs) and cancel.
+        leave_out: files that are known to be of no use (pixels that cannot be decoded, say); they are listed
+            as skipped and the stacks are built without them.
 
     Returns:
         What can be shown and, with a reason each, what cannot.
@@ -67,12 +69,13 @@ def scan(paths: Sequence[Path], context: JobContext | None = None) -> Catalog:
     """
     context = context or JobContext()
     found = _Found()
+    known = {skip.path: skip for skip in leave_out}
     todo = list(dict.fromkeys(_walk(paths, found)))
     context.report(0, len(todo), "reading headers")
     next_partial = _FIRST_PARTIAL
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="scan") as pool:
         chunks = [todo[n : n + _CHUNK] for n in range(0, len(todo), _CHUNK)]
-        pending: set[Future[_Found]] = {pool.submit(_read_chunk, chunk, context) for chunk in chunks}
+        pending: set[Future[_Found]] = {pool.submit(_read_chunk, chunk, known, context) for chunk in chunks}
         total, done = len(todo), 0
         try:
             while pending:
@@ -84,7 +87,7 @@ def scan(paths: Sequence[Path], context: JobContext | None = None) -> Catalog:
                     done += result.files
                     total += len(result.more)
                     pending |= {
-                        pool.submit(_read_chunk, result.more[n : n + _CHUNK], context)
+                        pool.submit(_read_chunk, result.more[n : n + _CHUNK], known, context)
                         for n in range(0, len(result.more), _CHUNK)
                     }
                 partial = None
@@ -142,12 +145,15 @@ def _os_reason(error: OSError) -> str:
     return f"cannot be read ({error.strerror or type(error).__name__})"
 
 
-def _read_chunk(paths: Sequence[Path], context: JobContext) -> _Found:
+def _read_chunk(paths: Sequence[Path], known: Mapping[Path, Skipped], context: JobContext) -> _Found:
     found = _Found()
     for path in paths:
         if context.token.cancelled:
             break
         found.files += 1
+        if path in known:
+            found.skipped.append(known[path])
+            continue
         try:
             _read(path, found)
         except (SourceFault, HeaderFault) as fault:

@@ -196,9 +196,9 @@ def _as_stored(values: AnyArray, layout: PixelLayout, head: StreamHeader, photom
     if layout.bits_stored < layout.bits_allocated:
         low = -(1 << (layout.bits_stored - 1)) if layout.signed else 0
         high = low + (1 << layout.bits_stored) - 1
-        outside = bool(values.min() < low or values.max() > high)  # type: ignore[operator]
+        outside = bool(values.min() < low or values.max() > high)
         if outside and layout.transfer_syntax in _LOSSY:
-            values = np.clip(values, low, high)  # type: ignore[type-var]
+            values = np.clip(values, low, high)
         elif outside or (layout.signed and layout.transfer_syntax in JPEG):
             values = values.astype(layout.dtype, copy=True)
             keep_stored_bits(values, replace(layout, high_bit=layout.bits_stored - 1))
@@ -242,7 +242,7 @@ def _decode_rle(stream: bytes, layout: PixelLayout) -> AnyArray:
 
 def _unpack_rle(data: bytes, length: int) -> NDArray[np.uint8]:
     """One PackBits segment (PS3.5 G.3)."""
-    from rle.rle import decode_segment
+    from rle.rle import decode_segment  # type: ignore[import-not-found]
 
     try:
         plane = np.frombuffer(decode_segment(data), dtype=np.uint8)

@@ -10,8 +10,8 @@ AnyArray = NDArray[np.generic]
 
 def to_rgb(ybr: AnyArray) -> AnyArray:
     """YBR_FULL [..., 3] of 8 or 16 bits to RGB of the same type, rounded half up and clipped."""
-    top = np.iinfo(ybr.dtype).max
-    middle = (int(top) + 1) // 2
+    top = int(np.iinfo(np.dtype(ybr.dtype.str)).max)
+    middle = (top + 1) // 2
     y, cb, cr = (ybr[..., n].astype(np.float64) for n in range(3))
     cb -= middle
     cr -= middle
@@ -32,8 +32,9 @@ def from_422(raw: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint
 
 def luminance(rgb: AnyArray) -> AnyArray:
     """Grey of RGB [..., 3] in the same type (ITU-R BT.601), for planes and measurements of colour stacks."""
-    grey = rgb[..., 0] * 0.299 + rgb[..., 1] * 0.587 + rgb[..., 2] * 0.114
-    return np.rint(grey).astype(rgb.dtype)
+    weights = np.array([0.299, 0.587, 0.114])
+    grey: AnyArray = np.rint(rgb.astype(np.float64) @ weights).astype(rgb.dtype)
+    return grey
 
 
 def eight_bit(rgb: AnyArray, bits: int) -> NDArray[np.uint8]:
@@ -41,7 +42,8 @@ def eight_bit(rgb: AnyArray, bits: int) -> NDArray[np.uint8]:
     if rgb.dtype == np.uint8 and bits >= 8:
         return rgb.astype(np.uint8, copy=False)
     shift = bits - 8
-    return (rgb >> shift if shift > 0 else rgb << -shift).astype(np.uint8)  # type: ignore[operator]
+    wide = rgb.astype(np.int64)
+    return (wide >> shift if shift > 0 else wide << -shift).astype(np.uint8)
 
 
 def expand_palette(indices: AnyArray, tables: NDArray[np.uint8], first: int) -> NDArray[np.uint8]:

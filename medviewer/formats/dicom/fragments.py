@@ -6,6 +6,7 @@ start markers instead.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from typing import BinaryIO
 
@@ -89,7 +90,7 @@ def _by_table(table: list[int], fragments: list[Fragment], start: int) -> list[l
     if any(offset not in starts for offset in table):
         return None
     firsts = [starts[offset] for offset in table] + [len(fragments)]
-    return [fragments[a:b] for a, b in zip(firsts, firsts[1:], strict=False)]
+    return [fragments[a:b] for a, b in itertools.pairwise(firsts)]
 
 
 def _by_marker(file: BinaryIO, fragments: list[Fragment]) -> list[list[Fragment]]:

@@ -41,7 +41,7 @@ def is_direct(layout: PixelLayout) -> bool:
 def read_direct(file: BinaryIO, offset: int, layout: PixelLayout, out: AnyArray) -> None:
     """Read one frame of a direct layout into `out`, C-contiguous [rows, columns] of the native type."""
     file.seek(offset)
-    view = memoryview(out.view(np.uint8)).cast("B")
+    view = memoryview(out.view(np.uint8).reshape(-1))  # type: ignore[arg-type]
     got = 0
     while got < len(view):
         count = file.readinto(view[got:])  # type: ignore[attr-defined]
@@ -56,13 +56,13 @@ def keep_stored_bits(values: AnyArray, layout: PixelLayout) -> None:
 
     Bits above HighBit may hold an old overlay or rubbish and never count.
     """
-    if layout.float_bits or layout.bits_allocated == 1 or layout.bits_stored == layout.bits_allocated:
+    if layout.float_bits or layout.bits_allocated in (1, layout.bits_stored):
         return
     integers = values.view(layout.dtype)
     left = layout.bits_allocated - 1 - layout.high_bit
     if left:
-        np.left_shift(integers, left, out=integers)  # type: ignore[call-overload]
-    np.right_shift(integers, layout.bits_allocated - layout.bits_stored, out=integers)  # type: ignore[call-overload]
+        np.left_shift(integers, left, out=integers)
+    np.right_shift(integers, layout.bits_allocated - layout.bits_stored, out=integers)
 
 
 def stored_from_bytes(data: bytes, bit_offset: int, layout: PixelLayout, *, big_endian: bool, swap: bool) -> AnyArray:

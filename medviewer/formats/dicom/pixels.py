@@ -127,7 +127,7 @@ def read_stored(frame: FrameRef, out: AnyArray | None = None) -> AnyArray:
         offset = frame.data_offset + frame.frame * (frame_bits(layout) // 8)
         if source.outer_archive(frame.path) is None:
             with frame.path.open("rb", buffering=0) as file:
-                read_direct(file, offset, layout, target)  # type: ignore[arg-type]
+                read_direct(file, offset, layout, target)
         else:
             opened = _FILES.get(frame.path)
             with opened.lock:

@@ -1,0 +1,264 @@
+"""DICOM Segmentation (PS3.3 A.51): label maps written on a Stack's images, through highdicom.
+
+Written as BINARY, one set of frames a segment, frames without a voxel left out. Reading is in `seg_read.py`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medviewer import __version__
+from medviewer.errors import BadInput, Refused, SaveFailed
+from medviewer.formats import source
+from medviewer.formats.atomic import write_whole
+from medviewer.formats.catalog import Stack
+from medviewer.formats.dicom.codes import Code, SegmentMeaning
+from medviewer.formats.dicom.seg_read import SegDescription, read_seg
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+__all__ = ["SegDescription", "SegText", "read_seg", "write_seg"]
+
+MANUFACTURER = "medviewer"
+
+#: Content Label (0070,0080) allows 16 characters of CS.
+_CONTENT_LABEL = "SEGMENTATION"
+
+
+@dataclass(frozen=True, slots=True)
+class SegText:
+    """What the file says about itself.
+
+    Attributes:
+        description: Series Description (0008,103E) and Content Description (0070,0081).
+        author: Content Creator's Name (0070,0084), "" where unknown.
+        series_number: Series Number (0020,0011).
+        synthetic: True where the images are no patient's: Synthetic Data (0008,001C) = YES.
+    """
+
+    description: str = "Segmentation"
+    author: str = ""
+    series_number: int = 900
+    synthetic: bool = field(default=False)
+
+
+def write_seg(
+    path: Path,
+    labelmap: NDArray[np.uint8],
+    stack: Stack,
+    segments: Sequence[SegDescription],
+    text: SegText | None = None,
+) -> dict[int, int]:
+    """Save a label map as DICOM SEG on the images that it was drawn on.
+
+    The file is written under a temporary name, read back and compared voxel for voxel before it takes its name.
+
+    Args:
+        path: the file to write.
+        labelmap: segment numbers, uint8 `[k, j, i]` in stack order.
+        stack: the source images (plain files or members of a ZIP).
+        segments: what the numbers are; numbers without a voxel are described but have no frame.
+        text: what the file says about itself.
+
+    Returns:
+        Our number -> Segment Number in the file. A BINARY file counts from 1 without gaps (PS3.3 C.8.20.4.1).
+
+    Raises:
+        BadInput: nothing is drawn, or a number has no description.
+        Refused: the stack has no DICOM images, or its geometry cannot carry a SEG.
+        SaveFailed: full disk, no permission; nothing was replaced.
+    """
+    text = text or SegText()
+    ordered = sorted(segments, key=lambda s: s.number)
+    numbers = {s.number: n for n, s in enumerate(ordered, start=1)}
+    _check(labelmap, stack, numbers)
+    if text.author and not text.author.isprintable():
+        raise BadInput("the author's name holds characters that cannot be stored")
+    lookup = np.zeros(256, dtype=np.uint8)
+    for ours, theirs in numbers.items():
+        lookup[ours] = theirs
+    slices = np.flatnonzero(labelmap.any(axis=(1, 2)))
+    first, last = int(slices[0]), int(slices[-1])
+    part = lookup[labelmap[first : last + 1]]
+    dataset = _dataset(part, stack, range(first, last + 1), ordered, text)
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+
+    def check(temporary: Path) -> None:
+        assert stack.grid is not None
+        back, _ = read_seg(temporary, stack.grid)
+        if not np.array_equal(back, lookup[labelmap]):
+            raise SaveFailed(
+                "the file read back differs from what was drawn", path=path, remedy="save as NIfTI or NRRD"
+            )
+
+    write_whole(path, buffer.getvalue(), check)
+    return numbers
+
+
+def _check(labelmap: NDArray[np.uint8], stack: Stack, numbers: dict[int, int]) -> None:
+    if labelmap.shape != stack.size_kji or labelmap.dtype != np.uint8:
+        raise ValueError(f"label map {labelmap.dtype} {labelmap.shape} does not fit the stack {stack.size_kji}")
+    if stack.source != "dicom":
+        raise Refused(
+            "a DICOM SEG needs DICOM images to lie on, and this study has none", remedy="save as .nii.gz or .nrrd"
+        )
+    if stack.grid is None or not stack.frame_of_reference_uid:
+        raise Refused(
+            "these images carry no common geometry, so a DICOM SEG cannot lie on them", remedy="save as .nrrd"
+        )
+    if not numbers:
+        raise BadInput("there is no segment to save")
+    present = np.flatnonzero(np.bincount(labelmap.ravel(), minlength=256))
+    drawn = [int(n) for n in present if n]
+    if not drawn:
+        raise BadInput("nothing is drawn yet, so there is nothing to save")
+    unknown = [n for n in drawn if n not in numbers]
+    if unknown:
+        raise BadInput(f"segment {unknown[0]} has voxels but no description")
+
+
+def _source_images(stack: Stack, slices: range) -> list[Dataset]:
+    """Headers of the images of some slices; one dataset for each file."""
+    import pydicom
+
+    datasets: dict[Path, Dataset] = {}
+    for k in slices:
+        path = stack.frames[k].path
+        if path not in datasets:
+            try:
+                with source.open_binary(path) as file:
+                    datasets[path] = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+            except (OSError, source.SourceFault) as error:
+                raise BadInput("a source image cannot be read any more", path=path) from error
+            _complete(datasets[path])
+    return list(datasets.values())
+
+
+#: Attributes of type 2 (PS3.3 C.7.1.1, C.7.2.1): must be there, may be empty. Old files lack some.
+_MAY_BE_EMPTY = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "PositionReferenceIndicator",
+)
+
+
+def _complete(dataset: Dataset) -> None:
+    for keyword in _MAY_BE_EMPTY:
+        if keyword not in dataset:
+            setattr(dataset, keyword, None if keyword.endswith(("Date", "Time")) else "")
+
+
+def _dataset(
+    part: NDArray[np.uint8], stack: Stack, slices: range, segments: Sequence[SegDescription], text: SegText
+) -> Dataset:
+    import highdicom
+    from highdicom.content import PixelMeasuresSequence, PlaneOrientationSequence, PlanePositionSequence
+    from highdicom.uid import UID
+
+    grid = stack.grid
+    assert grid is not None
+    images = _source_images(stack, slices)
+    is_series = len(images) == len(slices) and all("PerFrameFunctionalGroupsSequence" not in d for d in images)
+    geometry: dict[str, Any] = {}
+    if not is_series:  # frames of multi-frame files: say where each plane lies
+        origins = [grid.index_to_lps((k, 0, 0)) for k in slices]
+        positions = [stack.frames[k].position_lps or tuple(o.tolist()) for k, o in zip(slices, origins, strict=True)]
+        spacing = grid.spacing_kji
+        geometry = {
+            "plane_positions": [PlanePositionSequence("PATIENT", position) for position in positions],
+            "plane_orientation": PlaneOrientationSequence("PATIENT", [*grid.direction[0:3], *grid.direction[3:6]]),
+            "pixel_measures": PixelMeasuresSequence(
+                (spacing[1], spacing[2]), slice_thickness=spacing[0], spacing_between_slices=spacing[0]
+            ),
+        }
+    try:
+        seg = highdicom.seg.Segmentation(
+            source_images=images,
+            pixel_array=part,
+            segmentation_type="BINARY",
+            segment_descriptions=[_description(n, s) for n, s in enumerate(segments, start=1)],
+            series_instance_uid=UID(),
+            series_number=text.series_number,
+            sop_instance_uid=UID(),
+            instance_number=1,
+            manufacturer=MANUFACTURER,
+            manufacturer_model_name=MANUFACTURER,
+            software_versions=__version__,
+            device_serial_number="0",
+            content_label=_CONTENT_LABEL,
+            content_description=text.description[:64],
+            content_creator_name=_person(text.author),
+            omit_empty_frames=True,
+            **geometry,
+        )
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
+        raise Refused(f"these images cannot carry a DICOM SEG ({error})", remedy="save as .nii.gz or .nrrd") from error
+    seg.SpecificCharacterSet = "ISO_IR 192"  # names of segments and people in any script
+    seg.SeriesDescription = text.description[:64]
+    seg.ContentQualification = "RESEARCH"
+    if text.synthetic:
+        seg.SyntheticData = "YES"
+    for item, segment in zip(seg.SegmentSequence, segments, strict=True):
+        if segment.meaning.modifier is not None:
+            kind = item.SegmentedPropertyTypeCodeSequence[0]
+            kind.SegmentedPropertyTypeModifierCodeSequence = [_coded(segment.meaning.modifier)]
+    whole: Dataset = seg
+    return whole
+
+
+def _person(name: str) -> str | None:
+    """A free name as DICOM PN: never more than the family group's 64 characters."""
+    clean = " ".join(name.replace("\\", " ").replace("=", " ").replace("^", " ").split())
+    return clean[:64] or None
+
+
+def _coded(code: Code) -> Any:
+    from highdicom.sr.coding import CodedConcept
+
+    return CodedConcept(code.value, code.scheme, code.meaning)
+
+
+def _description(number: int, segment: SegDescription) -> Any:
+    import highdicom
+    from highdicom.color import CIELabColor
+    from pydicom.sr.codedict import codes
+
+    meaning: SegmentMeaning = segment.meaning
+    algorithm = None
+    if segment.algorithm_type != "MANUAL":
+        algorithm = highdicom.AlgorithmIdentificationSequence(
+            name=segment.algorithm_name[:64] or MANUFACTURER,
+            family=codes.DCM.ArtificialIntelligence,
+            version=segment.algorithm_version[:64] or "unknown",
+            parameters=dict(segment.algorithm_parameters) or None,
+        )
+    return highdicom.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=segment.label[:64] or f"Segment {number}",
+        segmented_property_category=_coded(meaning.category),
+        segmented_property_type=_coded(meaning.kind),
+        algorithm_type=segment.algorithm_type,
+        algorithm_identification=algorithm,
+        tracking_uid=segment.tracking_uid or None,
+        tracking_id=(segment.tracking_id or segment.label or f"Segment {number}")[:64]
+        if segment.tracking_uid
+        else None,
+        anatomic_regions=None if meaning.region is None else [_coded(meaning.region)],
+        display_color=None if segment.colour is None else CIELabColor.from_rgb(*segment.colour),
+    )

@@ -1,0 +1,156 @@
+"""Sums over the pixels of a stack: hashes of the stored values, and least, greatest and mean value.
+
+The hashes are over stored values in stack order, little endian, C order; colour interleaved, palettes as
+indices, one-bit pixels as bytes of 0 and 1. They do not depend on how the file packs its pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medviewer.formats import nifti, nrrd
+from medviewer.formats.catalog import Skipped, Stack
+from medviewer.formats.dicom.native import PixelFault
+from medviewer.formats.dicom.pixels import read_stored
+from medviewer.formats.source import SourceFault
+from medviewer.jobs import JobContext
+
+AnyArray = NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class StackDigest:
+    """What the pixels of one stack sum up to.
+
+    Attributes:
+        sha256: of all frames in stack order; None where a frame cannot be decoded.
+        sha256_file: in the file's frame order, where the stack is one file whose order is another one; else None.
+        low, high, mean: after the modality rescale, padding included; None where there is nothing.
+        frame_sha256: of each frame in stack order, None where it cannot be decoded.
+        failed: frames that cannot be decoded.
+    """
+
+    sha256: str | None
+    sha256_file: str | None
+    low: float | None
+    high: float | None
+    mean: float | None
+    frame_sha256: tuple[str | None, ...]
+    failed: tuple[FailedFrame, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FailedFrame:
+    """A frame that cannot be decoded, and why."""
+
+    index: int
+    path: Path
+    reason: str
+    code: str
+
+
+@dataclass(slots=True)
+class _Sums:
+    low: float = float("inf")
+    high: float = float("-inf")
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, values: AnyArray, slope: float, intercept: float) -> None:
+        low, high = float(values.min()) * slope + intercept, float(values.max()) * slope + intercept
+        self.low, self.high = min(self.low, low, high), max(self.high, low, high)
+        self.total += float(values.sum(dtype=np.float64)) * slope + intercept * values.size
+        self.count += values.size
+
+
+def _little(values: AnyArray) -> bytes:
+    return np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def digest(stack: Stack, context: JobContext | None = None) -> StackDigest:
+    """Read every frame of a stack once.
+
+    Raises:
+        Cancelled: a person asked for it.
+    """
+    context = context or JobContext()
+    if stack.source != "dicom":
+        return _digest_file(stack)
+    sums = _Sums()
+    whole = hashlib.sha256()
+    in_file_order = _file_order(stack)
+    kept: dict[int, bytes] = {}
+    hashes: list[str | None] = []
+    failed: list[FailedFrame] = []
+    for n, frame in enumerate(stack.frames):
+        context.report(n, len(stack.frames), "reading pixels")
+        try:
+            values = read_stored(frame)
+        except (PixelFault, SourceFault) as fault:
+            failed.append(FailedFrame(n, frame.path, fault.reason, fault.code))
+            hashes.append(None)
+            continue
+        except OSError as fault:
+            failed.append(FailedFrame(n, frame.path, f"cannot be read ({fault.strerror})", "unreadable"))
+            hashes.append(None)
+            continue
+        data = _little(values)
+        whole.update(data)
+        hashes.append(hashlib.sha256(data).hexdigest())
+        if in_file_order:
+            kept[frame.frame] = data
+        sums.add(values, frame.slope, frame.intercept)
+    by_file = None
+    if in_file_order and not failed:
+        by_file = hashlib.sha256(b"".join(kept[n] for n in sorted(kept))).hexdigest()
+    some = sums.count > 0
+    return StackDigest(
+        sha256=None if failed else whole.hexdigest(),
+        sha256_file=by_file,
+        low=sums.low if some else None,
+        high=sums.high if some else None,
+        mean=sums.total / sums.count if some else None,
+        frame_sha256=tuple(hashes),
+        failed=tuple(failed),
+    )
+
+
+def _file_order(stack: Stack) -> bool:
+    """True where the stack is one whole multi-frame file in another order than the file's."""
+    paths = {frame.path for frame in stack.frames}
+    order = [frame.frame for frame in stack.frames]
+    layout = stack.layout
+    return len(paths) == 1 and layout is not None and len(order) == layout.frames and order != sorted(order)
+
+
+def _digest_file(stack: Stack) -> StackDigest:
+    path = stack.frames[0].path
+    sums = _Sums()
+    whole = hashlib.sha256()
+    hashes: list[str | None] = []
+    slope, intercept = stack.frames[0].slope, stack.frames[0].intercept
+    for time in range(stack.times):
+        try:
+            samples = nifti.read_samples(path, time) if stack.source == "nifti" else nrrd.read_samples(path, time)
+        except (SourceFault, OSError) as fault:
+            reason = fault.reason if isinstance(fault, SourceFault) else f"cannot be read ({fault.strerror})"
+            code = fault.code if isinstance(fault, SourceFault) else "unreadable"
+            everything = tuple(FailedFrame(n, path, reason, code) for n in range(len(stack.frames)))
+            return StackDigest(None, None, None, None, None, (None,) * len(stack.frames), everything)
+        sums.add(samples, slope, intercept)
+        for k in range(samples.shape[0]):
+            data = _little(samples[k])
+            whole.update(data)
+            hashes.append(hashlib.sha256(data).hexdigest())
+    mean = sums.total / sums.count
+    return StackDigest(whole.hexdigest(), None, sums.low, sums.high, mean, tuple(hashes))
+
+
+def as_skipped(failed: FailedFrame) -> Skipped:
+    """The entry of a file that cannot be shown because of this frame."""
+    return Skipped(failed.path, failed.reason, failed.code)
