@@ -121,7 +121,7 @@ class Jobs(QObject):
         self._pool = QThreadPool(self)
         self._pool.setMaxThreadCount(threads)
         self._running: list[Job] = []
-        self.on_failure: Callable[[Job, BaseException], None] = _log_failure
+        self.on_failure: Callable[[Job, BaseException], None] = log_failure
 
     @property
     def visible(self) -> tuple[Job, ...]:
@@ -193,7 +193,7 @@ class Jobs(QObject):
                 else:
                     job.failure = sentence_of(error)
                     if fresh and on_failed is not None:
-                        _log_failure(job, error)
+                        log_failure(job, error)
                         on_failed(job.failure)
                     else:
                         self.on_failure(job, error)
@@ -234,7 +234,7 @@ def sentence_of(error: BaseException) -> str:
     )
 
 
-def _log_failure(job: Job, error: BaseException) -> None:
+def log_failure(job: Job, error: BaseException) -> None:
     """Write type and traceback to the log; the message may hold patient data and stays out."""
     expected = isinstance(error, MedviewerError)
     log.warning("job failed: %s%s", type(error).__name__, "" if expected else "\n" + traceback_without_text(error))

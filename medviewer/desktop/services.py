@@ -12,6 +12,7 @@ from medviewer.desktop.jobs import Jobs
 
 if TYPE_CHECKING:
     from medviewer.desktop.tool_protocol import PlaneView
+    from medviewer.formats.catalog import ObjectFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,9 @@ class Services:
             `banner(text, tone, button, on_click)`; text "" takes it away.
         active_view: the view that has the frame, or None.
         set_status: the permanent fields of the status line: `set_status("saved", text, tone)`; fields are
-            "saved", "undo", "model".
+            "saved", "undo", "model", "queue".
+        object_openers: what a click on a DICOM object in the series list does, by kind: a panel that can open
+            segmentations puts its function at "SEG" and "LABELMAP"; it gets the catalog's ObjectFile.
     """
 
     jobs: Jobs
@@ -83,3 +86,4 @@ class Services:
     banner: Callable[..., None]
     active_view: Callable[[], PlaneView | None]
     set_status: Callable[..., None]
+    object_openers: dict[str, Callable[[ObjectFile], None]] = field(default_factory=dict)

@@ -6,6 +6,7 @@ open panel decides by itself whether that concerns it. Nobody pokes anybody else
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from medviewer.annotation.editor import Editor
     from medviewer.annotation.segmentation import Segmentation
     from medviewer.formats.catalog import Catalog, Stack
+    from medviewer.inference.prompt import Prompt
     from medviewer.inference.suggestion import Suggestion
 
 #: A box of voxels as array slices `[k, j, i]`: `labelmap[box]` is what changed.
@@ -68,6 +70,8 @@ class ReadingSession(QObject):
     """
 
     changed = Signal(object)
+    #: A person pointed at something (a Prompt) and wants a suggestion.
+    asked = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -87,6 +91,7 @@ class ReadingSession(QObject):
         self.hidden_segments: frozenset[int] = frozenset()
         self.overlay_visible = True
         self.overlay_opacity = 0.28
+        self._leave: Callable[[], None] | None = None
 
     # -- what is shown ---------------------------------------------------------------------------------------------
 
@@ -102,6 +107,7 @@ class ReadingSession(QObject):
     def show(self, stack: Stack | None, volume: Volume | None, window: Window | None = None) -> None:
         """Show another stack: crosshair to its middle, no proposal, no editor; without a window, an automatic one."""
         self.stack, self.volume = stack, volume
+        self._leave_editor()
         self.editor, self.proposal = None, None
         self.inverted = False
         self.hidden_segments = frozenset()
@@ -186,9 +192,21 @@ class ReadingSession(QObject):
         return None if self.editor is None else self.editor.segmentation
 
     def set_editor(self, editor: Editor | None) -> None:
-        """Another segmentation is edited (a new one, a loaded one, a recovered one)."""
+        """Edit another segmentation (new, loaded or recovered); its edits are broadcast from now on."""
+        self._leave_editor()
         self.editor = editor
+        if editor is not None:
+            self._leave = editor.on_change(
+                lambda change: self.announce(
+                    overlay=None if change.box is None else change.box.slices, segments=change.segments, saved=True
+                )
+            )
         self.announce(segments=True, overlay=self.whole_box, saved=True)
+
+    def _leave_editor(self) -> None:
+        if self._leave is not None:
+            self._leave()
+        self._leave = None
 
     def set_active_segment(self, number: int) -> None:
         """The segment that tools paint; 0 is the background (tools erase)."""
@@ -207,6 +225,10 @@ class ReadingSession(QObject):
         if opacity is not None:
             self.overlay_opacity = float(np.clip(opacity, 0.0, 1.0))
         self.announce(segments=True)
+
+    def ask(self, prompt: Prompt) -> None:
+        """Ask for a suggestion at a click or a box; whoever serves suggestions listens to `asked`."""
+        self.asked.emit(prompt)
 
     def set_proposal(self, proposal: Suggestion | None) -> None:
         """Draw a suggestion as a proposal (or a larger part of the same one), or draw none."""

@@ -1,0 +1,47 @@
+"""`medviewer [open] [PATH...]`: the window, with these folders, files and ZIPs opened."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from medviewer.errors import BadInput
+
+HELP = "the window, with these folders, files and ZIPs opened"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Paths, and what checks need."""
+    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="folders, files or ZIPs")
+    parser.add_argument("--screenshot", type=Path, metavar="OUT.png", help="write a picture of the window and end")
+    parser.add_argument("--after-seconds", type=float, default=3.0, metavar="N", help="when to take it (3)")
+    parser.add_argument("--layout", choices=("one", "planes"), help="one view, or three planes with a crosshair")
+    parser.add_argument("--task", help="the task that suggestions use first")
+    parser.add_argument("--size", metavar="WxH", help="size of the window in pixels")
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """1366x768 as two numbers."""
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isdigit() and 16 <= int(part) <= 16384 for part in parts):
+        raise BadInput(f"wrong size {text!r}", remedy="write WIDTHxHEIGHT in pixels, 1366x768 say")
+    return int(parts[0]), int(parts[1])
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Open the window."""
+    for path in arguments.paths:
+        if not path.exists():
+            raise BadInput("there is nothing at this path", path=path)
+    from medviewer.desktop.app import Wish, run_window
+
+    return run_window(
+        Wish(
+            paths=tuple(arguments.paths),
+            screenshot=arguments.screenshot,
+            after_seconds=arguments.after_seconds,
+            layout=arguments.layout,
+            task=arguments.task,
+            size=None if arguments.size is None else size_of(arguments.size),
+        )
+    )

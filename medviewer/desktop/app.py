@@ -1,0 +1,171 @@
+"""Starting the window: application, theme, log, what happens to errors nobody caught, and the screenshot for checks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication, QDialog, QWidget
+
+from medviewer import places
+from medviewer.desktop.application import application
+from medviewer.desktop.keys import Keymap, load_table
+from medviewer.desktop.logs import start_log, traceback_without_text
+from medviewer.desktop.main_window import MainWindow
+from medviewer.desktop.notice import Notice, accept, is_accepted
+from medviewer.desktop.services import Services
+from medviewer.desktop.session import ReadingSession
+from medviewer.desktop.viewport.view_grid import Layout
+from medviewer.errors import BadInput, MedviewerError
+
+log = logging.getLogger(__name__)
+
+#: Threads that decode hand the interpreter over this often, so that the window's thread waits this long at most.
+SWITCH_S = 0.0005
+
+#: The same unexpected error is shown again only after this time (a painter that fails does so at every frame).
+REPEAT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the command line asks of the window.
+
+    Attributes:
+        paths: what to open.
+        screenshot: where to write a picture of the window; the program ends after it.
+        after_seconds: when.
+        layout: "one" or "planes"; None leaves it to stack and room.
+        task: the task that suggestions use first.
+        size: of the window in pixels, None for what the screen has.
+    """
+
+    paths: tuple[Path, ...] = ()
+    screenshot: Path | None = None
+    after_seconds: float = 3.0
+    layout: str | None = None
+    task: str | None = None
+    size: tuple[int, int] | None = None
+
+
+def make_window(*, panels: bool = True) -> MainWindow:
+    """The main window with its tools, panels and the person's keys; a wrong keys file is said, and ignored."""
+    problem: str | None = None
+    try:
+        keymap = Keymap(load_table(places.config_folder() / "keys.toml"))
+    except BadInput as error:
+        keymap, problem = Keymap(), error.sentence
+    right: Callable[[ReadingSession, Services], QWidget] | None = None
+    tools = {}
+    if panels:
+        from medviewer.desktop.tools import TOOLS
+
+        tools = TOOLS
+        try:
+            from medviewer.desktop.circle import build_right_column
+
+            right = build_right_column
+        except ImportError as e:
+            print("NO RIGHT COLUMN", e)
+    window = MainWindow(keymap, tools, right)
+    if problem is not None:
+        window.banner.show_text(problem, "warn")
+    return window
+
+
+class ErrorKeeper:
+    """Turns errors nobody caught into a sentence in the window; the window stays, with all unsaved work."""
+
+    def __init__(self, window: MainWindow) -> None:
+        self._window = window
+        self._last: dict[str, float] = {}
+
+    def install(self) -> None:
+        """Catch what escapes from slots, events and threads."""
+        sys.excepthook = self.caught
+        threading.excepthook = lambda args: self._write(args.exc_value) if args.exc_value is not None else None
+
+    def _write(self, error: BaseException) -> None:
+        log.error("uncaught %s\n%s", type(error).__name__, traceback_without_text(error))
+
+    def caught(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """Log it without values, say it once."""
+        if issubclass(kind, KeyboardInterrupt):
+            QApplication.quit()
+            return
+        where = traceback_without_text(error)
+        now = time.monotonic()
+        if now - self._last.get(where, -REPEAT_S) < REPEAT_S:
+            return
+        self._last[where] = now
+        self._write(error)
+        if isinstance(error, MedviewerError):
+            self._window.banner.show_text(error.sentence, "bad")
+            return
+        self._window.banner.show_text(
+            "Something went wrong inside the program; your work is kept and the window goes on. "
+            f"Details lie in {places.log_folder() / 'medviewer.log'}.",
+            "bad",
+        )
+        if os.environ.get("MEDVIEWER_DEBUG"):
+            sys.__excepthook__(kind, error, trace)
+
+
+def run_window(wish: Wish) -> int:
+    """Open the window and stay until it is closed (or its screenshot is taken); gives the exit code."""
+    start_log()
+    app = application(needs_screen=wish.screenshot is None)
+    sys.setswitchinterval(SWITCH_S)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if not is_accepted():
+        if Notice().exec() != QDialog.DialogCode.Accepted:
+            return 0
+        accept()
+    window = make_window()
+    keeper = ErrorKeeper(window)
+    keeper.install()
+    if wish.layout is not None:
+        window.grid.set_layout(Layout(wish.layout))
+    if wish.task is not None and window.actions_table.has(f"task:{wish.task}"):
+        window.actions_table.do(f"task:{wish.task}")
+    _place(window, app, wish)
+    window.show()
+    if wish.paths:
+        window.open_paths(wish.paths)
+    outcome = [0]
+    if wish.screenshot is not None:
+        target = wish.screenshot
+
+        def shoot() -> None:
+            outcome[0] = 0 if window.grab().save(str(target)) else 2
+            window.close()
+            app.quit()
+
+        QTimer.singleShot(round(wish.after_seconds * 1000), shoot)
+    code = app.exec()
+    sys.excepthook = sys.__excepthook__
+    if outcome[0]:
+        raise BadInput("the screenshot could not be written", path=wish.screenshot)
+    return code
+
+
+def _place(window: MainWindow, app: QApplication, wish: Wish) -> None:
+    room = app.primaryScreen().availableGeometry()
+    width, height = wish.size if wish.size is not None else (min(1680, room.width()), min(1020, room.height()))
+    window.resize(width, height)
+    if wish.size is None and (room.width() <= 1680 or room.height() <= 1020) and app.platformName() != "offscreen":
+        window.showMaximized()
+
+
+def open_window(paths: Sequence[Path]) -> int:
+    """The window with these paths."""
+    return run_window(Wish(tuple(paths)))

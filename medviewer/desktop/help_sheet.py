@@ -1,0 +1,92 @@
+"""F1: the keys table as a sheet, and what the program is for."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDialog, QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from medviewer import __version__
+from medviewer.desktop.keys import ANNOTATE, READ, Binding, Keymap
+from medviewer.desktop.notice import WORDING
+from medviewer.desktop.theme import tokens, ui_font
+
+_MOUSE = (
+    ("left drag", "the tool: window and level at first"),
+    ("left click", "crosshair in all planes"),
+    ("middle drag", "pan"),
+    ("right drag", "zoom about the point of the press"),
+    ("right click", "menu"),
+    ("wheel", "one slice; Shift ten slices (annotating: brush size)"),
+    ("Ctrl + wheel", "zoom about the pointer"),
+    ("Alt + wheel", "opacity of the overlay"),
+    ("Shift + move", "crosshair follows the pointer"),
+    ("double click", "this view alone, or back"),
+    ("Ctrl while drawing", "the opposite: add becomes erase"),
+)
+
+
+class HelpSheet(QDialog):
+    """All keys by group; closes with Esc."""
+
+    def __init__(self, keymap: Keymap, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Keys")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.resize(860, 640)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(16, 14, 16, 12)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        body = QWidget()
+        halves = QHBoxLayout(body)
+        halves.setSpacing(32)
+        groups: dict[str, list[Binding]] = {}
+        for binding in keymap.table:
+            groups.setdefault(binding.group, []).append(binding)
+        left, right = QVBoxLayout(), QVBoxLayout()
+        for name, bindings in groups.items():
+            target = left if name in ("Study", "Slices", "Picture", "Windows") else right
+            target.addWidget(_group(name, [(", ".join(b.keys), b.text + _mode(b)) for b in bindings]))
+        right.addWidget(_group("Mouse", list(_MOUSE)))
+        for half in (left, right):
+            half.addStretch(1)
+            halves.addLayout(half, 1)
+        scroll.setWidget(body)
+        column.addWidget(scroll, 1)
+        foot = QHBoxLayout()
+        words = QLabel(f"medviewer {__version__}.  {WORDING}")
+        words.setStyleSheet(f"color: {tokens().dim};")
+        words.setWordWrap(True)
+        foot.addWidget(words, 1)
+        close = QPushButton("Close")
+        close.clicked.connect(self.close)
+        foot.addWidget(close)
+        column.addLayout(foot)
+
+
+def _mode(binding: Binding) -> str:
+    if binding.modes == READ:
+        return "  (reading)"
+    return "  (annotating)" if binding.modes == ANNOTATE and "annotating" not in binding.text else ""
+
+
+def _group(name: str, rows: list[tuple[str, str]]) -> QWidget:
+    box = QWidget()
+    grid = QGridLayout(box)
+    grid.setContentsMargins(0, 0, 0, 10)
+    grid.setHorizontalSpacing(14)
+    grid.setVerticalSpacing(3)
+    title = QLabel(name)
+    title.setFont(ui_font(10, bold=True))
+    grid.addWidget(title, 0, 0, 1, 2)
+    for n, (key, text) in enumerate(rows, start=1):
+        keys = QLabel(key)
+        keys.setFont(ui_font(9))
+        keys.setStyleSheet(f"color: {tokens().accent};")
+        keys.setFixedWidth(120)
+        what = QLabel(text)
+        what.setFont(ui_font(9))
+        grid.addWidget(keys, n, 0)
+        grid.addWidget(what, n, 1)
+    grid.setColumnStretch(1, 1)
+    return box

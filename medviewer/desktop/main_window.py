@@ -1,0 +1,370 @@
+"""The main window: series on the left, pictures in the middle, cards on the right, tools above, state below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QEvent, QPoint, Qt, QTimer
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QKeySequence
+from PySide6.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QMenu,
+    QPushButton,
+    QStackedLayout,
+    QVBoxLayout,
+    QWidget,
+)
+
+from medviewer.desktop import theme
+from medviewer.desktop.banner import Banner
+from medviewer.desktop.jobs import Job, Jobs, sentence_of
+from medviewer.desktop.keys import Keymap
+from medviewer.desktop.opening import Opener
+from medviewer.desktop.reading_actions import register_reading_actions
+from medviewer.desktop.series_panel import SeriesPanel
+from medviewer.desktop.services import Actions, Services
+from medviewer.desktop.session import Changes, ReadingSession
+from medviewer.desktop.status_line import StatusLine
+from medviewer.desktop.thumbnails import Thumbnails
+from medviewer.desktop.tool_protocol import Tool, look_of
+from medviewer.desktop.top_bar import TopBar
+from medviewer.desktop.viewport.plane_view import PlaneViewport
+from medviewer.desktop.viewport.view_grid import Layout, ViewGrid
+from medviewer.formats.catalog import ObjectFile, Stack
+
+RightColumn = Callable[[ReadingSession, Services], QWidget]
+
+
+class MainWindow(QMainWindow):
+    """One reading session with everything around it.
+
+    Args:
+        keymap: the keys table.
+        tools: annotate and AI tools by name.
+        right_column: makes the right column; without it the column stays empty.
+    """
+
+    def __init__(
+        self,
+        keymap: Keymap | None = None,
+        tools: Mapping[str, Tool] | None = None,
+        right_column: RightColumn | None = None,
+    ) -> None:
+        super().__init__()
+        self.setWindowTitle("medviewer")  # never a patient's name: titles show in task bars and screenshots
+        self.setAcceptDrops(True)
+        self.keymap = Keymap() if keymap is None else keymap
+        self.tools = dict(tools or {})
+        self.session = ReadingSession(self)
+        self.jobs = Jobs(self)
+        self.jobs.on_failure = self._job_failed
+        self.actions_table = Actions(self)
+        self.status = StatusLine(self.jobs)
+        self.banner = Banner()
+        self.services = Services(
+            jobs=self.jobs,
+            actions=self.actions_table,
+            say=self.status.say,
+            banner=self.banner.show_text,
+            active_view=self._active_view,
+            set_status=self._set_status,
+        )
+        self.actions_table.refused.connect(lambda reason: self.status.say(reason, "warn"))
+        self.opener = Opener(self.session, self.services, self)
+        self.grid = ViewGrid(self.session, self.services, self.tools)
+        self.grid.source.colour_frame = self.opener.colour_frame
+        self.thumbnails = Thumbnails(self)
+        self._last_tool = self.session.tool
+        register_reading_actions(self)
+        self.top = TopBar(self.session, self.actions_table, self.keymap, self.tools)
+        self.series = SeriesPanel(self.session, self.thumbnails)
+        self.right = self._make_right(right_column)
+        self.series.openable = set(self.services.object_openers)
+        self._build()
+        self.series.stack_chosen.connect(self._choose_stack)
+        self.series.object_chosen.connect(self._open_object)
+        self.grid.menu_wanted.connect(self._show_menu)
+        self.grid.layout_changed.connect(self._show_layout_state)
+        self.opener.recent_changed.connect(self._fill_open_menu)
+        self.session.changed.connect(self._on_changes)
+        self._fill_open_menu()
+        self._show_layout_state()
+
+    def _make_right(self, make: RightColumn | None) -> QWidget:
+        holder = QWidget()
+        holder.setObjectName("rightColumn")
+        holder.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        holder.setFixedWidth(theme.RIGHT_WIDTH)
+        column = QVBoxLayout(holder)
+        column.setContentsMargins(1, 0, 0, 0)
+        if make is not None:
+            column.addWidget(make(self.session, self.services))
+        return holder
+
+    def _build(self) -> None:
+        pictures = QWidget()
+        stacked = QStackedLayout(pictures)
+        self._empty = self._empty_state()
+        stacked.addWidget(self._empty)
+        stacked.addWidget(self.grid)
+        self._stacked = stacked
+        middle = QVBoxLayout()
+        middle.setContentsMargins(0, 0, 0, 0)
+        middle.setSpacing(0)
+        middle.addWidget(self.banner)
+        middle.addWidget(pictures, 1)
+        row = QHBoxLayout()
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        row.addWidget(self.series)
+        row.addLayout(middle, 1)
+        row.addWidget(self.right)
+        body = QWidget()
+        column = QVBoxLayout(body)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.top)
+        column.addLayout(row, 1)
+        column.addWidget(self.status)
+        self.setCentralWidget(body)
+        self.setMinimumSize(900, 560)
+
+    def _empty_state(self) -> QWidget:
+        page = QWidget()
+        page.setStyleSheet(f"background: {theme.tokens().canvas};")
+        column = QVBoxLayout(page)
+        column.setSpacing(8)
+        column.addStretch(5)
+        title = QLabel("Open a study")
+        title.setFont(theme.ui_font(12, bold=True))
+        title.setStyleSheet(f"color: {theme.DARK.text};")
+        hint = QLabel("Drop a folder, files or a ZIP here: DICOM, NIfTI or NRRD.\nNothing leaves this computer.")
+        hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        hint.setStyleSheet(f"color: {theme.DARK.dim};")
+        button = QPushButton("Open a folder")
+        button.setProperty("tone", "accent")
+        button.setFixedWidth(160)
+        button.clicked.connect(lambda: self.actions_table.do("open-folder"))
+        for widget in (title, hint, button):
+            column.addWidget(widget, 0, Qt.AlignmentFlag.AlignHCenter)
+        column.addStretch(6)
+        return page
+
+    # -- state -----------------------------------------------------------------------------------------------------
+
+    def _active_view(self) -> PlaneViewport | None:
+        return None if self.session.volume is None else self.grid.active
+
+    def _set_status(self, name: str, text: str, tone: str = "plain") -> None:
+        self.status.set_field(name, text, tone)
+        self.top.set_field(name, text)
+
+    def _on_changes(self, changes: Changes) -> None:
+        if changes.volume:
+            self._stacked.setCurrentWidget(self._empty if self.session.volume is None else self.grid)
+            self._show_layout_state()
+            view = self._active_view()
+            if view is not None and not isinstance(QApplication.focusWidget(), QWidget):
+                view.setFocus()
+        if changes.tool:
+            hint = self.top.tool_hint(self.session.tool)
+            if hint:
+                self.status.say(hint)
+
+    def _show_layout_state(self) -> None:
+        self.top.set_checked("layout", self.grid.shown_layout is Layout.PLANES)
+        self.top.set_checked("crosshair", self.grid.crosshair_shown)
+
+    def _job_failed(self, job: Job, error: BaseException) -> None:
+        from medviewer.desktop.jobs import log_failure
+
+        log_failure(job, error)
+        self.banner.show_text(sentence_of(error), "bad")
+
+    # -- opening ---------------------------------------------------------------------------------------------------
+
+    def open_paths(self, paths: Sequence[Path | str]) -> None:
+        """Open files, folders or ZIPs."""
+        self.opener.open_paths(paths)
+
+    def ask_for_folder(self) -> None:
+        """The system's dialog for a folder."""
+        folder = QFileDialog.getExistingDirectory(self, "Open a folder with images")
+        if folder:
+            self.open_paths([folder])
+
+    def ask_for_files(self) -> None:
+        """The system's dialog for files."""
+        files, _ = QFileDialog.getOpenFileNames(
+            self, "Open images", "", "Images (*.dcm *.ima *.zip *.nii *.nii.gz *.nrrd *.nhdr);;All files (*)"
+        )
+        if files:
+            self.open_paths(files)
+
+    def _fill_open_menu(self) -> None:
+        menu = self.top.open_menu
+        menu.clear()
+        menu.addAction(f"Files or a ZIP…  {self.keymap.hint('open-files')}", self.ask_for_files)
+        menu.addAction(f"Folder…  {self.keymap.hint('open-folder')}", self.ask_for_folder)
+        recent = self.opener.recent()
+        if recent:
+            menu.addSeparator()
+            for path in recent:
+                shown = path if len(path) < 60 else "…" + path[-58:]
+                menu.addAction(shown.replace("&", "&&"), partial(self.open_paths, [path]))
+            menu.addSeparator()
+            menu.addAction("Forget these", self.opener.forget_recent)
+
+    def _choose_stack(self, stack: Stack) -> None:
+        self.opener.show_stack(stack)
+        self.series._mark_shown()
+
+    def show_series(self, by: int) -> None:
+        """The series before or after the shown one."""
+        stack = self.series.step(by)
+        if stack is None:
+            self.status.say("There is no further series." if by > 0 else "This is the first series.")
+        else:
+            self.opener.show_stack(stack)
+
+    def _open_object(self, found: ObjectFile) -> None:
+        opener = self.services.object_openers.get(found.kind)
+        if opener is not None:
+            opener(found)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Files may be dropped anywhere in the window."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open what was dropped."""
+        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        if paths:
+            event.acceptProposedAction()
+            QTimer.singleShot(0, lambda: self.open_paths(paths))
+
+    # -- keys ------------------------------------------------------------------------------------------------------
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Keys that no focused widget wanted: text fields keep theirs, so single letters never fire in them."""
+        if not self._key(event):
+            super().keyPressEvent(event)
+
+    def _key(self, event: QKeyEvent) -> bool:
+        text = key_text(event)
+        if not text:
+            return False
+        view = self._active_view()
+        if (
+            text in ("Return", "Enter", "Backspace")
+            and view is not None
+            and view.send_key(text.replace("Enter", "Return"))
+        ):
+            return True
+        mode = "annotate" if self.session.annotating else "read"
+        action = self.keymap.action(text, mode)
+        if action is None:
+            return False
+        if event.isAutoRepeat() and action in ("peek", "overlay"):
+            return True
+        self.actions_table.do(action)
+        return True
+
+    def keyReleaseEvent(self, event: QKeyEvent) -> None:
+        """Peeking ends when the key is let go."""
+        if not event.isAutoRepeat() and self.keymap.action(key_text(event), "read") == "peek":
+            self.session.set_overlay(visible=True)
+        else:
+            super().keyReleaseEvent(event)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """A window that loses the keyboard while a key is held never hears of its release."""
+        left = event.type() is QEvent.Type.ActivationChange and not self.isActiveWindow()
+        if left and not self.session.overlay_visible:
+            self.session.set_overlay(visible=True)
+        super().changeEvent(event)
+
+    # -- tools -----------------------------------------------------------------------------------------------------
+
+    def take_tool(self, name: str) -> None:
+        """Take a tool; one that paints enters annotate mode, pan, zoom and scroll leave it, window keeps the mode."""
+        tool = self.tools.get(name)
+        if tool is not None:
+            self.session.set_tool(name, annotating=look_of(tool).annotates)
+        elif name == "window":
+            self.session.set_tool(name)
+        else:
+            self.session.set_tool(name, annotating=False)
+
+    # -- menu ------------------------------------------------------------------------------------------------------
+
+    def _show_menu(self, view: PlaneViewport, where: QPoint) -> None:
+        from medviewer.desktop.presets import presets, why_no_presets
+
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        volume = self.session.volume
+        if volume is not None and why_no_presets(volume) is None:
+            windows = menu.addMenu("Window")
+            for preset in presets(volume.modality):
+                label = f"{preset.name}    {preset.window.width:.0f} / {preset.window.level:.0f}"
+                windows.addAction(label, partial(self.session.set_window, preset.window))
+        for action, text in (
+            ("preset-10", "Window of the file, then automatic"),
+            ("invert", "Invert"),
+            ("fit", "Fit"),
+            ("one-to-one", "One to one"),
+            ("layout", "One view or three planes"),
+            ("crosshair", "Crosshair"),
+            ("text", "Text"),
+        ):
+            entry = menu.addAction(f"{text}  {self.keymap.hint(action)}", partial(self.actions_table.do, action))
+            entry.setEnabled(self.actions_table.why_not(action) is None)
+        menu.addSeparator()
+        menu.addAction("Copy picture without patient data", lambda: self.copy_picture(view))
+        menu.popup(where)
+
+    def copy_picture(self, view: PlaneViewport) -> None:
+        """The view as a picture on the clipboard, without text."""
+        shown = view.show_text
+        view.show_text = False
+        picture = view.grab()
+        view.show_text = shown
+        QApplication.clipboard().setPixmap(picture)
+        self.status.say("The picture is on the clipboard, without patient data.", "good")
+
+    # -- window ----------------------------------------------------------------------------------------------------
+
+    def fold_docks(self) -> None:
+        """Side columns away, or back: the picture takes what is free."""
+        shown = self.series.isVisible() or self.right.isVisible()
+        self.series.setVisible(not shown)
+        self.right.setVisible(not shown)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Ask every job to stop and give it a moment."""
+        for view in self.grid.views:
+            view.close_story()
+        self.jobs.cancel_all()
+        self.thumbnails.close()
+        self.jobs.wait(1500)
+        super().closeEvent(event)
+
+
+def key_text(event: QKeyEvent) -> str:
+    """A key with its modifiers as the keys table writes it; "" for a modifier alone."""
+    key = event.key()
+    if key in (Qt.Key.Key_Shift, Qt.Key.Key_Control, Qt.Key.Key_Alt, Qt.Key.Key_Meta, 0, Qt.Key.Key_unknown):
+        return ""
+    held = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+    printable = event.text()
+    if held == Qt.KeyboardModifier.ShiftModifier and printable and not printable.isalpha() and printable.isprintable():
+        held = Qt.KeyboardModifier.NoModifier  # "+" needs Shift on many keyboards
+    return QKeySequence(held.value | int(key)).toString(QKeySequence.SequenceFormat.PortableText)

@@ -1,0 +1,300 @@
+"""From paths to a picture: scan in a worker, show the middle slice as soon as it is decoded, then the rest outwards.
+
+Nothing here waits. A person who clicks another series meanwhile makes the first one's loading stale: it is cancelled
+and whatever still arrives from it is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QObject, Signal
+
+from medviewer import places
+from medviewer.desktop.jobs import Job
+from medviewer.desktop.presets import first_window
+from medviewer.desktop.services import Services
+from medviewer.desktop.session import Changes, ReadingSession
+from medviewer.jobs import JobContext
+from medviewer.volume.volume import Volume
+
+if TYPE_CHECKING:
+    from medviewer.formats.catalog import Catalog, Stack
+
+#: Volumes that are kept beside the shown one, so that going back is instant; bytes, and their number.
+KEPT_BYTES, KEPT_VOLUMES = 1_500_000_000, 6
+
+#: How many recently opened paths are remembered.
+RECENT = 10
+
+
+class Opener(QObject):
+    """Opens paths and shows stacks. `shown` fires when the first picture of a stack is there, `loaded` when all is.
+
+    Attributes:
+        paths: what is open.
+        whole, time: the shown stack as the catalog has it, and which time of it is shown (0 but for 4-D).
+    """
+
+    shown = Signal()
+    loaded = Signal()
+    recent_changed = Signal()
+
+    def __init__(self, session: ReadingSession, services: Services, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session, self._services = session, services
+        self._scan: Job | None = None
+        self._load: Job | None = None
+        self._generation = 0
+        self._wanted_id: str | None = None
+        self._kept: OrderedDict[str, Volume] = OrderedDict()
+        self._colours: dict[int, NDArray[np.uint8]] = {}
+        self._asked: set[int] = set()
+        self.whole: Stack | None = None
+        self.time = 0
+        self.paths: tuple[Path, ...] = ()
+        session.changed.connect(self._on_changes)
+
+    # -- scanning --------------------------------------------------------------------------------------------------
+
+    def open_paths(self, paths: Sequence[Path | str]) -> None:
+        """Scan files, folders and ZIPs; list what is there and show the first stack worth looking at."""
+        chosen = tuple(Path(path) for path in paths)
+        if not chosen:
+            return
+        if self._scan is not None:
+            self._scan.cancel()
+        self._generation += 1
+        generation = self._generation
+        self.paths = chosen
+
+        def work(context: JobContext) -> Catalog:
+            from medviewer.formats.scan import scan
+
+            return scan(chosen, context)
+
+        def done(catalog: Catalog) -> None:
+            self._scan = None
+            self._kept.clear()
+            self._session.set_catalog(catalog)
+            first = first_stack(catalog)
+            if first is not None:
+                self._remember(chosen)
+                self.show_stack(first)
+            else:
+                self._services.banner(_nothing(catalog, chosen), "warn")
+                self._session.show(None, None)
+
+        def failed(sentence: str) -> None:
+            self._scan = None
+            self._services.banner(sentence, "bad")
+
+        names = chosen[0].name if len(chosen) == 1 else f"{len(chosen)} paths"
+        self._services.banner("")
+        self._scan = self._services.jobs.start(
+            f"Looking through {names}",
+            work,
+            on_done=done,
+            on_failed=failed,
+            wanted=lambda: generation == self._generation,
+            priority=5,
+        )
+
+    def reload(self) -> None:
+        """Read the open paths again from disk."""
+        self.open_paths(self.paths)
+
+    # -- showing ---------------------------------------------------------------------------------------------------
+
+    def show_stack(self, stack: Stack, time: int = 0) -> None:
+        """Show a stack (of a 4-D one, a time): the middle slice first, then outwards."""
+        one = stack.at_time(time)
+        if self._session.stack is not None and self._session.stack.id == one.id and self._session.volume is not None:
+            return
+        if self._load is not None:
+            self._load.cancel()
+        self._wanted_id = one.id
+        self._asked.clear()
+        self._colours = {}
+        colours = self._colours
+        self.whole, self.time = stack, time
+        kept = self._kept.get(one.id)
+        if kept is not None:
+            self._kept.move_to_end(one.id)
+            self._session.show(one, kept, first_window(one, kept))
+            self.shown.emit()
+            self.loaded.emit()
+            return
+        middle = one.size_kji[0] // 2
+
+        def wanted() -> bool:
+            return self._wanted_id == one.id
+
+        def work(context: JobContext) -> Volume:
+            from medviewer.formats import load
+
+            volume = load.empty_volume(stack, time)
+            if one.is_colour:
+                colours[middle] = load.read_frame_rgb(one, middle)
+            load.read_slice(stack, volume, middle, time)
+            context.report(1, one.size_kji[0], "Reading slices", partial=volume)
+            return load.load_volume(stack, context, first=middle, volume=volume, time=time)
+
+        def partial(volume: Volume) -> None:
+            if self._session.volume is not volume:
+                self._session.show(one, volume, first_window(one, volume))
+                self.shown.emit()
+
+        seen = 0
+
+        def progress(_: object) -> None:
+            nonlocal seen
+            volume = self._session.volume
+            if volume is None or self._session.stack is not one:
+                return
+            arrived = int(np.count_nonzero(volume.loaded))
+            if arrived > seen:
+                seen = arrived
+                self._session.slices_arrived(range(volume.size_kji[0]))
+
+        def done(volume: Volume) -> None:
+            self._load = None
+            partial(volume)
+            self._session.slices_arrived(range(volume.size_kji[0]))
+            self._keep(one.id, volume)
+            self.loaded.emit()
+
+        def failed(sentence: str) -> None:
+            self._load = None
+            self._services.banner(sentence, "bad")
+
+        self._load = self._services.jobs.start(
+            "Reading slices",
+            work,
+            on_done=done,
+            on_partial=partial,
+            on_progress=progress,
+            on_failed=failed,
+            wanted=wanted,
+            priority=10,
+        )
+
+    def colour_frame(self, k: int) -> NDArray[np.uint8] | None:
+        """The colours of frame `k` of a shown colour stack if they have arrived; else they are asked for."""
+        stack = self._session.stack
+        if stack is None or not stack.is_colour:
+            return None
+        frame = self._colours.get(k)
+        if frame is None and k not in self._asked:
+            self._asked.add(k)
+            colours = self._colours
+
+            def work(_: JobContext) -> NDArray[np.uint8]:
+                from medviewer.formats import load
+
+                return load.read_frame_rgb(stack, k)
+
+            def done(rgb: NDArray[np.uint8]) -> None:
+                if len(colours) > 64:
+                    colours.clear()
+                    self._asked.clear()
+                colours[k] = rgb
+                self._session.slices_arrived(range(k, k + 1))
+
+            self._services.jobs.start(
+                "Reading a frame",
+                work,
+                on_done=done,
+                wanted=lambda: self._session.stack is stack,
+                quiet=True,
+                priority=20,
+            )
+        return frame
+
+    def _on_changes(self, changes: Changes) -> None:
+        """A slice that is looked at and has not arrived goes before all others."""
+        volume, stack, whole, time = self._session.volume, self._session.stack, self.whole, self.time
+        if whole is None or not changes.crosshair or volume is None or stack is None or self._load is None:
+            return
+        k = int(np.rint(self._session.crosshair_kji[0]))
+        if bool(volume.loaded[k]) or k in self._asked:
+            return
+        self._asked.add(k)
+
+        def work(_: JobContext) -> None:
+            from medviewer.formats import load
+
+            if not volume.loaded[k]:
+                load.read_slice(whole, volume, k, time)
+
+        self._services.jobs.start(
+            "Reading the shown slice",
+            work,
+            on_done=lambda _: self._session.slices_arrived(range(k, k + 1)),
+            on_failed=self._services.say,
+            wanted=lambda: self._session.volume is volume,
+            quiet=True,
+            priority=20,
+        )
+
+    def _keep(self, stack_id: str, volume: Volume) -> None:
+        self._kept[stack_id] = volume
+        while len(self._kept) > KEPT_VOLUMES or (
+            len(self._kept) > 1 and sum(v.voxels.nbytes for v in self._kept.values()) > KEPT_BYTES
+        ):
+            self._kept.popitem(last=False)
+
+    # -- recent ----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _recent_file() -> Path:
+        return places.config_folder() / "recent.json"
+
+    def recent(self) -> tuple[str, ...]:
+        """Recently opened paths that still exist, the newest first."""
+        try:
+            found = json.loads(self._recent_file().read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return ()
+        if not isinstance(found, list):
+            return ()
+        return tuple(p for p in found if isinstance(p, str) and Path(p).exists())[:RECENT]
+
+    def _remember(self, paths: Sequence[Path]) -> None:
+        newest = [str(path.resolve()) for path in paths[:RECENT]]
+        rest = [path for path in self.recent() if path not in newest]
+        try:
+            self._recent_file().write_text(json.dumps((newest + rest)[:RECENT]), encoding="utf-8")
+        except OSError:  # a read-only home is no reason not to show a picture
+            return
+        self.recent_changed.emit()
+
+    def forget_recent(self) -> None:
+        """Empty the list of recent paths."""
+        self._recent_file().unlink(missing_ok=True)
+        self.recent_changed.emit()
+
+
+def first_stack(catalog: Catalog) -> Stack | None:
+    """What is shown first: the first volume of several slices, else the first stack."""
+    stacks = list(catalog.stacks())
+    volumes = [s for s in stacks if s.grid is not None and s.size_kji[0] > 3 and "localizer" not in s.name]
+    return (volumes or stacks or [None])[0]
+
+
+def _nothing(catalog: Catalog, paths: Sequence[Path]) -> str:
+    where = paths[0].name if len(paths) == 1 else "these paths"
+    if catalog.objects:
+        return f"{where} holds {len(catalog.objects)} DICOM objects but no pictures; open the images' folder with them."
+    if catalog.skipped:
+        first = catalog.skipped[0]
+        return f"Nothing in {where} can be shown: {first.path.name} is {first.reason}" + (
+            f", and {len(catalog.skipped) - 1} more were skipped." if len(catalog.skipped) > 1 else "."
+        )
+    return f"There are no files in {where}; choose a folder with DICOM, NIfTI or NRRD files."

@@ -1,0 +1,436 @@
+"""The left column: patients, studies and series with thumbnails, and at the bottom what was skipped and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QPoint, QRect, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QDialog,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from medviewer.desktop.session import Changes, ReadingSession
+from medviewer.desktop.theme import LEFT_WIDTH, colour, tokens, ui_font
+from medviewer.desktop.thumbnails import SIDE, Thumbnails, as_pixmap
+from medviewer.desktop.viewport.corner_text import age_text, date_text, name_text, number
+from medviewer.formats.catalog import Catalog, ObjectFile, Patient, Skipped, Stack, StackKind, Study
+
+if TYPE_CHECKING:
+    from medviewer.formats.catalog import Series
+
+_CARD_HEIGHT = 76
+
+#: What the skip codes are called in the card.
+_REASONS = {
+    "not-dicom": "not DICOM",
+    "empty": "empty",
+    "unreadable": "unreadable",
+    "truncated": "cut short",
+    "no-pixels": "without pixels",
+    "no-codec": "no decoder",
+    "bad-header": "bad header",
+    "bad-pixels": "bad pixels",
+    "bad-rescale": "bad rescale",
+    "unsupported": "unsupported",
+    "too-large": "too large",
+    "encrypted": "encrypted",
+    "zip-unsafe": "unsafe archive",
+    "outside-folder": "outside the folder",
+    "duplicate-uid": "duplicate UID",
+}
+
+#: Objects that there is nothing to say about in the list.
+_NOT_LISTED = frozenset({"no-pixels", "DICOMDIR", "other"})
+
+_GEOMETRY_BADGES = {
+    "lossy": "lossy",
+    "gantry-tilt": "tilt",
+    "uneven-spacing": "uneven",
+    "missing-slice": "gaps",
+    "truncated": "cut",
+}
+
+
+def series_title(stack: Stack) -> str:
+    """ "1  Thorax 1.0 mm": number and description, else protocol, else modality and body part."""
+    text = stack.text
+    label = text.series_description or text.protocol or " ".join(p for p in (stack.modality, stack.body_part) if p)
+    return f"{text.series_number}  {label}" if text.series_number is not None else label or "Series"
+
+
+def series_facts(stack: Stack) -> str:
+    """ "CT  56 images": modality and how many."""
+    count = stack.size_kji[0]
+    images = f"{count} image" if count == 1 else f"{count} images"
+    if stack.times > 1:
+        images += f" × {stack.times}"
+    if stack.kind is StackKind.CINE:
+        images = f"{count} frames"
+    facts = [stack.modality, images]
+    return "  ".join(fact for fact in facts if fact)
+
+
+def slice_distance(stack: Stack) -> str:
+    """ "1.25 mm", or nothing for one slice or without geometry."""
+    if stack.grid is None or stack.size_kji[0] < 2:
+        return ""
+    return f"{number(round(stack.grid.spacing_kji[0], 2))} mm"
+
+
+class SeriesCard(QAbstractButton):
+    """One stack: thumbnail and two lines, badges below; the shown one is tinted in the hand's colour."""
+
+    def __init__(self, stack: Stack, marks: tuple[str, ...], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.stack = stack
+        self._marks = marks
+        self._thumbnail: QPixmap | None = None
+        self._hovered = False
+        self.setCheckable(True)
+        self.setFixedHeight(_CARD_HEIGHT)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setAccessibleName(f"{series_title(stack)}, {series_facts(stack)}")
+        details = "\n".join(f"{q.code}: {q.detail}" for q in stack.quality)
+        self.setToolTip(f"{series_title(stack)}\n{series_facts(stack)}" + (f"\n{details}" if details else ""))
+        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
+
+    def sizeHint(self) -> QSize:
+        """As wide as the column."""
+        return QSize(LEFT_WIDTH - 22, _CARD_HEIGHT)
+
+    def set_thumbnail(self, picture: NDArray[np.uint8]) -> None:
+        """The middle slice has arrived."""
+        spacing = self.stack.spacing_kji
+        pixel = (1.0, 1.0) if spacing is None else (spacing[1], spacing[2])
+        self._thumbnail = as_pixmap(picture, pixel, self.devicePixelRatioF())
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the card."""
+        painter = QPainter(self)
+        try:
+            self._paint(painter)
+        finally:
+            painter.end()
+
+    def _paint(self, painter: QPainter) -> None:
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        box = self.rect().adjusted(0, 0, -1, -1)
+        if self.isChecked():
+            painter.setPen(QPen(colour("accent", 0.55), 1))
+            painter.setBrush(colour("accent", 0.22))
+            painter.drawRoundedRect(box.toRectF().translated(0.5, 0.5), 6, 6)
+        elif self.underMouse() or self.hasFocus():
+            painter.setPen(QPen(colour("accent") if self.hasFocus() else colour("line"), 1))
+            painter.setBrush(colour("raised"))
+            painter.drawRoundedRect(box.toRectF().translated(0.5, 0.5), 6, 6)
+        frame = QRect(8, (_CARD_HEIGHT - SIDE) // 2, SIDE, SIDE)
+        painter.fillRect(frame, QColor(tokens().canvas))
+        if self._thumbnail is not None:
+            ratio = self._thumbnail.devicePixelRatio()
+            width, height = self._thumbnail.width() / ratio, self._thumbnail.height() / ratio
+            corner = QPoint(round(frame.x() + (SIDE - width) / 2), round(frame.y() + (SIDE - height) / 2))
+            painter.drawPixmap(corner, self._thumbnail)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        painter.setPen(QPen(colour("line"), 1))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRect(frame.adjusted(0, 0, -1, -1))
+        x, room = frame.right() + 11, self.width() - frame.right() - 17
+        self._line(painter, x, 22, room, series_title(self.stack), ui_font(9, bold=True), colour("text"))
+        self._line(painter, x, 39, room, series_facts(self.stack), ui_font(9), colour("dim"))
+        extra = "  ".join(part for part in (self.stack.name, *self._marks, slice_distance(self.stack)) if part)
+        warned = any(q.code in _GEOMETRY_BADGES for q in self.stack.quality)
+        self._line(painter, x, 56, room, extra, ui_font(9), colour("warn") if warned else colour("dim"))
+
+    @staticmethod
+    def _line(painter: QPainter, x: int, base: int, room: int, text: str, font: object, ink: QColor) -> None:
+        painter.setFont(font)  # type: ignore[arg-type]
+        painter.setPen(ink)
+        metrics = QFontMetrics(painter.font())
+        painter.drawText(x, base, metrics.elidedText(text, Qt.TextElideMode.ElideRight, room))
+
+
+class ObjectRow(QAbstractButton):
+    """A DICOM object under its series: a segmentation, a report."""
+
+    def __init__(self, found: ObjectFile, can_open: bool, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.object = found
+        self.setFixedHeight(24)
+        self.setEnabled(can_open)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setToolTip(found.summary if can_open else f"{found.summary}\nThis kind of object cannot be shown yet.")
+        self.setAccessibleName(f"{found.kind} {found.summary}")
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Kind and summary on one line."""
+        painter = QPainter(self)
+        try:
+            if self.underMouse() and self.isEnabled():
+                painter.fillRect(self.rect(), colour("raised"))
+            painter.setFont(ui_font(9, bold=True))
+            painter.setPen(colour("accent" if self.isEnabled() else "faint"))
+            painter.drawText(20, 16, self.object.kind)
+            start = 26 + QFontMetrics(painter.font()).horizontalAdvance(self.object.kind)
+            painter.setFont(ui_font(9))
+            painter.setPen(colour("dim" if self.isEnabled() else "faint"))
+            metrics = QFontMetrics(painter.font())
+            room = self.width() - start - 6
+            painter.drawText(start, 16, metrics.elidedText(self.object.summary, Qt.TextElideMode.ElideRight, room))
+        finally:
+            painter.end()
+
+
+class SkippedCard(QFrame):
+    """How many files were skipped and why; a click lists them."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("skippedCard")
+        self.setStyleSheet(
+            f"QFrame#skippedCard {{ background: {tokens().raised}; border: 1px solid {tokens().line};"
+            " border-radius: 6px; }"
+        )
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(12, 9, 12, 9)
+        column.setSpacing(4)
+        self._title = QLabel()
+        self._title.setFont(ui_font(9, bold=True))
+        self._title.setStyleSheet(f"color: {tokens().warn};")
+        self._reasons = QLabel()
+        self._reasons.setFont(ui_font(9))
+        self._reasons.setWordWrap(True)
+        self._reasons.setStyleSheet(f"color: {tokens().dim};")
+        column.addWidget(self._title)
+        column.addWidget(self._reasons)
+        self._skipped: tuple[Skipped, ...] = ()
+        self.hide()
+
+    def show_skipped(self, skipped: tuple[Skipped, ...]) -> None:
+        """Count them by reason."""
+        self._skipped = skipped
+        self.setVisible(bool(skipped))
+        if not skipped:
+            return
+        files = "file" if len(skipped) == 1 else "files"
+        self._title.setText(f"{len(skipped)} {files} skipped")
+        counts = Counter(_REASONS.get(s.code, s.code) for s in skipped).most_common()
+        shown = [f"{n} {reason}" for reason, n in counts[:3]]
+        rest = sum(n for _, n in counts[3:])
+        self._reasons.setText(", ".join(shown + ([f"{rest} other"] if rest else [])))
+        self.setAccessibleName(f"{self._title.text()}: {self._reasons.text()}")
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """List them."""
+        self.list_files()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter or Space lists them too."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
+            self.list_files()
+        else:
+            super().keyPressEvent(event)
+
+    def list_files(self) -> None:
+        """Every skipped file with its reason, to be read and copied."""
+        dialog = QDialog(self.window())
+        dialog.setWindowTitle("Skipped files")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.resize(760, 420)
+        column = QVBoxLayout(dialog)
+        text = QPlainTextEdit()
+        text.setReadOnly(True)
+        text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        text.setPlainText("\n".join(f"{s.path.name}    {s.reason}    ({s.path.parent})" for s in self._skipped[:5000]))
+        column.addWidget(text)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        close = QPushButton("Close")
+        close.clicked.connect(dialog.close)
+        row.addWidget(close)
+        column.addLayout(row)
+        dialog.show()
+
+
+class SeriesPanel(QWidget):
+    """The list of what is open. A click shows a series; nothing else ever changes the shown patient."""
+
+    stack_chosen = Signal(object)
+    object_chosen = Signal(object)
+
+    def __init__(
+        self,
+        session: ReadingSession,
+        thumbnails: Thumbnails,
+        openable: set[str] | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.setObjectName("seriesPanel")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setFixedWidth(LEFT_WIDTH)
+        self._session, self._thumbnails = session, thumbnails
+        self.openable = openable if openable is not None else set()
+        self.cards: list[SeriesCard] = []
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 1, 0)
+        column.setSpacing(0)
+        self._scroll = QScrollArea()
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        column.addWidget(self._scroll, 1)
+        self._skipped = SkippedCard()
+        bottom = QVBoxLayout()
+        bottom.setContentsMargins(10, 6, 10, 10)
+        bottom.addWidget(self._skipped)
+        column.addLayout(bottom)
+        session.changed.connect(self._on_changes)
+        self._fill(None)
+
+    def _on_changes(self, changes: Changes) -> None:
+        if changes.catalog:
+            self._fill(self._session.catalog)
+        if changes.volume or changes.catalog:
+            self._mark_shown()
+
+    def _mark_shown(self) -> None:
+        shown = self._session.stack
+        for card in self.cards:
+            is_shown = shown is not None and shown.id in (card.stack.id, card.stack.at_time(0).id)
+            card.setChecked(is_shown)
+            if is_shown:
+                self._scroll.ensureWidgetVisible(card, 0, 40)
+
+    def _fill(self, catalog: Catalog | None) -> None:
+        self._thumbnails.forget_waiting()
+        self.cards = []
+        body = QWidget()
+        column = QVBoxLayout(body)
+        column.setContentsMargins(10, 8, 10, 8)
+        column.setSpacing(2)
+        if catalog is None or catalog.is_empty:
+            hint = QLabel("No study open.\n\nDrop a folder, files or a ZIP into the window, or press Ctrl+O.")
+            hint.setWordWrap(True)
+            hint.setFont(ui_font(9))
+            hint.setStyleSheet(f"color: {tokens().faint};")
+            column.addWidget(hint)
+        else:
+            for patient in catalog.patients:
+                self._add_patient(column, patient, catalog)
+        column.addStretch(1)
+        self._scroll.setWidget(body)
+        body.setAutoFillBackground(False)
+        self._scroll.viewport().setAutoFillBackground(False)
+        self._skipped.show_skipped(() if catalog is None else catalog.skipped)
+        for card in self.cards:
+            self._thumbnails.want(card.stack, card.set_thumbnail)
+
+    def _add_patient(self, column: QVBoxLayout, patient: Patient, catalog: Catalog) -> None:
+        if column.count():
+            column.addSpacing(14)
+        first = next((s for study in patient.studies for series in study.series for s in series.stacks), None)
+        facts = (
+            ""
+            if first is None
+            else " ".join(p for p in (first.text.patient_sex, age_text(first.text.patient_age).removesuffix(" y")) if p)
+        )
+        row = QHBoxLayout()
+        row.setSpacing(6)
+        name = ElidedLabel(name_text(patient.name) or patient.id or "No name", ui_font(10, bold=True), "text")
+        row.addWidget(name, 1)
+        side = QLabel(facts)
+        side.setFont(ui_font(9))
+        side.setStyleSheet(f"color: {tokens().dim};")
+        row.addWidget(side)
+        column.addLayout(row)
+        for study in patient.studies:
+            self._add_study(column, study, catalog)
+        loose = [
+            o
+            for o in catalog.objects
+            if o.patient == patient.name and o.kind not in _NOT_LISTED and not self._belongs(o, patient)
+        ]
+        for found in loose:
+            self._add_object(column, found)
+
+    @staticmethod
+    def _belongs(found: ObjectFile, patient: Patient) -> bool:
+        uids = {series.uid for study in patient.studies for series in study.series}
+        return bool(uids & set(found.referenced_series))
+
+    def _add_study(self, column: QVBoxLayout, study: Study, catalog: Catalog) -> None:
+        line = "   ".join(part for part in (study.description, date_text(study.date)) if part)
+        if line:
+            column.addWidget(ElidedLabel(line, ui_font(9), "dim"))
+        column.addSpacing(4)
+        for series in study.series:
+            objects = [o for o in catalog.objects if series.uid in o.referenced_series]
+            self._add_series(column, series, tuple(dict.fromkeys(o.kind for o in objects)))
+            for found in objects:
+                self._add_object(column, found)
+
+    def _add_series(self, column: QVBoxLayout, series: Series, kinds: tuple[str, ...]) -> None:
+        for stack in series.stacks:
+            badges = tuple(_GEOMETRY_BADGES[q.code] for q in stack.quality if q.code in _GEOMETRY_BADGES)
+            card = SeriesCard(stack, (*kinds, *dict.fromkeys(badges)))
+            card.clicked.connect(lambda _=False, stack=stack: self.stack_chosen.emit(stack))
+            self.cards.append(card)
+            column.addWidget(card)
+
+    def _add_object(self, column: QVBoxLayout, found: ObjectFile) -> None:
+        row = ObjectRow(found, found.kind in self.openable)
+        row.clicked.connect(lambda _=False, found=found: self.object_chosen.emit(found))
+        column.addWidget(row)
+
+    def step(self, by: int) -> Stack | None:
+        """The stack before or after the shown one, within the list's ends; None where there is none."""
+        shown = self._session.stack
+        ids = [card.stack.id for card in self.cards]
+        here = next((n for n, card in enumerate(self.cards) if card.isChecked()), None)
+        if shown is None or here is None or not 0 <= here + by < len(ids):
+            return None
+        return self.cards[here + by].stack
+
+
+class ElidedLabel(QLabel):
+    """One line of plain text that ends in "…" where the column ends; the whole text is its tooltip."""
+
+    def __init__(self, text: str, font: object, colour_name: str) -> None:
+        super().__init__()
+        self._whole = text
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setFont(font)  # type: ignore[arg-type]
+        self.setStyleSheet(f"color: {getattr(tokens(), colour_name)};")
+        self.setToolTip(text)
+        self.setMinimumWidth(10)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw what fits."""
+        painter = QPainter(self)
+        try:
+            painter.setFont(self.font())
+            painter.setPen(self.palette().color(self.foregroundRole()))
+            text = QFontMetrics(self.font()).elidedText(self._whole, Qt.TextElideMode.ElideRight, self.width())
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
+        finally:
+            painter.end()
+
+    def sizeHint(self) -> QSize:
+        """One line high."""
+        return QSize(60, QFontMetrics(self.font()).height() + 4)

@@ -1,0 +1,129 @@
+"""From a cut of the volume to eight bits: the one way by which every grey picture of the program is made. No Qt."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medviewer.volume.plane import PlaneAxes
+from medviewer.volume.volume import Volume
+from medviewer.volume.window import GreyMapper, Window
+
+#: How many reduced cuts are kept (large pictures only).
+_KEPT = 8
+
+
+class GreySource:
+    """Grey cuts of the shown volume under the shown window; one for all views, so a window's table is made once."""
+
+    def __init__(self) -> None:
+        self._volume: Volume | None = None
+        self._key: tuple[Window, bool] | None = None
+        self._mapper: GreyMapper | None = None
+        self.colour_frame: Callable[[int], NDArray[np.uint8] | None] | None = None
+        self._reduced: OrderedDict[tuple[PlaneAxes, int, int], NDArray[np.generic]] = OrderedDict()
+
+    def use(self, volume: Volume | None, window: Window, inverted: bool) -> None:
+        """Take this volume and window; cheap where nothing changed."""
+        if volume is not self._volume:
+            self._volume, self._key = volume, None
+            self._reduced.clear()
+        if volume is None:
+            self._mapper = None
+        elif self._key != (window, inverted):
+            self._key = (window, inverted)
+            self._mapper = GreyMapper(volume, window, invert=inverted)
+
+    def forget_reduced(self) -> None:
+        """Voxels have changed (slices arrived): averages made before are stale."""
+        self._reduced.clear()
+
+    def cut(self, axes: PlaneAxes, position: int, reduce: int = 1) -> NDArray[np.uint8]:
+        """Eight bits `[down, right]` of one cut; slices that have not arrived are black.
+
+        Args:
+            reduce: average blocks of this many pixels (a power of two) before the table, for pictures that are shown
+                much smaller than they are.
+        """
+        volume, mapper = self._volume, self._mapper
+        if volume is None or mapper is None:
+            return np.zeros((1, 1), dtype=np.uint8)
+        if axes.through == 0 or volume.has_one_rescale:
+            k = position if axes.through == 0 else 0
+            stored = self._stored(volume, axes, position, reduce)
+            grey = mapper.grey(stored, k)
+        else:
+            grey = _by_slices(volume, mapper, axes, position)
+        return _black_where_missing(grey, volume, axes, position, reduce)
+
+    def rgb(self, axes: PlaneAxes, position: int) -> NDArray[np.uint8] | None:
+        """Colours `[down, right, 3]` of a cut of a colour stack, if its frame has arrived; None for grey stacks."""
+        if self.colour_frame is None or axes.through != 0:
+            return None
+        frame = self.colour_frame(position)
+        if frame is None or self._key is None or not self._key[1]:
+            return frame
+        return (255 - frame).astype(np.uint8)
+
+    def _stored(self, volume: Volume, axes: PlaneAxes, position: int, reduce: int) -> NDArray[np.generic]:
+        cut = axes.cut(volume.voxels, position)
+        if reduce <= 1:
+            return cut
+        key = (axes, position, reduce)
+        kept = self._reduced.get(key)
+        if kept is None:
+            kept = self._reduced[key] = averaged(cut, reduce)
+            if len(self._reduced) > _KEPT:
+                self._reduced.popitem(last=False)
+        return kept
+
+
+def averaged(picture: NDArray[np.generic], factor: int) -> NDArray[np.generic]:
+    """Means of blocks of `factor` x `factor` pixels in the picture's own type; a rest at the edges is left out."""
+    rows, columns = (n // factor for n in picture.shape)
+    if rows == 0 or columns == 0:
+        return picture
+    blocks = picture[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
+    mean = blocks.mean(axis=(1, 3), dtype=np.float32)
+    smooth: NDArray[np.generic] = np.rint(mean) if picture.dtype.kind in "iu" else mean
+    return smooth.astype(picture.dtype)
+
+
+def _by_slices(volume: Volume, mapper: GreyMapper, axes: PlaneAxes, position: int) -> NDArray[np.uint8]:
+    """A cut across slices of unlike rescale (PET): each slice's line through its own table."""
+    where: list[slice | int] = [slice(None)] * 3
+    where[axes.through] = position
+    lines = volume.voxels[tuple(where)]
+    grey = np.stack([mapper.grey(lines[k], k) for k in range(lines.shape[0])])
+    block = np.expand_dims(grey, axes.through)
+    return axes.cut(block, 0)  # type: ignore[return-value]
+
+
+def _black_where_missing(
+    grey: NDArray[np.uint8], volume: Volume, axes: PlaneAxes, position: int, reduce: int
+) -> NDArray[np.uint8]:
+    if bool(volume.loaded.all()):
+        return grey
+    if axes.through == 0:
+        return grey if bool(volume.loaded[position]) else np.zeros_like(grey)
+    if axes.down == 0:
+        loaded = volume.loaded[::-1] if axes.flip_down else volume.loaded
+        grey[~loaded[: grey.shape[0] * reduce : reduce]] = 0
+    else:
+        loaded = volume.loaded[::-1] if axes.flip_right else volume.loaded
+        grey[:, ~loaded[: grey.shape[1] * reduce : reduce]] = 0
+    return grey
+
+
+def reduction(zoom: float) -> int:
+    """The block size for a picture shown at `zoom` device pixels a picture pixel.
+
+    It is the largest power of two that still leaves at least as many picture pixels as device pixels.
+    """
+    factor = 1
+    while zoom * factor * 2 <= 1.0 and factor < 64:
+        factor *= 2
+    return factor

@@ -1,0 +1,587 @@
+"""One view: a cut through the volume with its overlays, drawn by QPainter, and the hand in it.
+
+Three layers are kept apart so that each change costs only its own work: the scaled grey picture (made anew for another
+slice, window or zoom), the overlay of the cut (only the touched rectangle is coloured again), and lines and text,
+drawn last. All of it happens in `paintEvent`, so that events that come faster than the screen are merged by Qt.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QCloseEvent,
+    QEnterEvent,
+    QImage,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPixmap,
+    QResizeEvent,
+    QTransform,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QWidget
+
+from medviewer.desktop.services import Services
+from medviewer.desktop.session import Changes, ReadingSession
+from medviewer.desktop.tool_protocol import Draft, Kind, PlanePosition, Tool, ToolStory, look_of
+from medviewer.desktop.viewport import drawing
+from medviewer.desktop.viewport.drags import CLICK_PX, DRAGS, WHEEL_ZOOM, Drag, Pointer, pan, zoom
+from medviewer.desktop.viewport.grey import GreySource, reduction
+from medviewer.desktop.viewport.layers import OverlayLayer
+from medviewer.desktop.viewport.overlay import box_in_cut, screen_rectangle
+from medviewer.desktop.viewport.placing import Placing
+from medviewer.volume.plane import PlaneAxes, PlaneName, acquired_plane, plane_axes
+from medviewer.volume.volume import Volume
+
+#: Where picture pixels become larger than this on the screen they are drawn plain, so that one sees what was measured.
+SMOOTH_UP_TO = 24.0
+
+#: The wheel: units of angle for one slice, and pixels of a touchpad.
+WHEEL_UNITS, TOUCHPAD_PX = 120, 24
+
+#: A right press that ends sooner and nearer than this is a click.
+RIGHT_CLICK_S = 0.4
+
+
+class PlaneViewport(QWidget):
+    """Shows one plane of the session's volume. Fulfils `tool_protocol.PlaneView`."""
+
+    activated = Signal()
+    double_clicked = Signal()
+    menu_wanted = Signal(QPoint)
+
+    def __init__(
+        self,
+        session: ReadingSession,
+        services: Services,
+        name: PlaneName,
+        source: GreySource,
+        tools: Mapping[str, Tool],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setMinimumSize(QSize(80, 80))
+        self.setAccessibleName(f"{name} view")
+        self.name = name
+        self.brief = False
+        self.smooth = True
+        self.show_text = True
+        self.show_crosshair = True
+        self.is_active = False
+        self.notes: tuple[str, ...] = ()
+        self._session, self._services = session, services
+        self._source, self._tools = source, tools
+        self._axes = acquired_plane()
+        self._placing: Placing | None = None
+        self._base: QPixmap | None = None
+        self._drawn: object = None
+        self._overlay = OverlayLayer()
+        self._draft: Draft | None = None
+        self._pointer: QPointF | None = None
+        self._drag: Drag | None = None
+        self._drag_button = Qt.MouseButton.NoButton
+        self._story: ToolStory | None = None
+        self._story_position = -1
+        self._wheel = 0.0
+        self._press: tuple[QPointF, float] | None = None
+        self._texts = drawing.TextCache()
+        session.changed.connect(self._on_changes)
+        self._take_volume()
+
+    # -- what a tool sees ------------------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> ReadingSession:
+        """The reading session."""
+        return self._session
+
+    @property
+    def services(self) -> Services:
+        """Jobs, status line, actions."""
+        return self._services
+
+    @property
+    def volume(self) -> Volume | None:
+        """The shown volume."""
+        return self._session.volume
+
+    @property
+    def axes(self) -> PlaneAxes:
+        """Which array axis goes where on the screen."""
+        return self._axes
+
+    @property
+    def position(self) -> int:
+        """Index of the shown cut."""
+        return self._session.position_of(self._axes)
+
+    @property
+    def pixel_mm(self) -> tuple[float, float]:
+        """Size of a picture pixel in mm, downwards and to the right."""
+        volume = self.volume
+        if volume is None:
+            return 1.0, 1.0
+        if volume.grid is not None:
+            return self._axes.pixel_mm(volume.grid)
+        stack = self._session.stack
+        if stack is not None and stack.spacing_kji is not None:
+            return stack.spacing_kji[1], stack.spacing_kji[2]
+        return 1.0, 1.0
+
+    def set_draft(self, draft: Draft | None) -> None:
+        """Draw what the running tool would do, or nothing."""
+        self._draft = draft
+        self.update()
+
+    # -- zoom and pan ----------------------------------------------------------------------------------------------
+
+    @property
+    def placing(self) -> Placing:
+        """Zoom and pan; fitted where nobody has moved the picture yet."""
+        if self._placing is not None:
+            return self._placing
+        return self._fitted()
+
+    def _fitted(self) -> Placing:
+        volume = self.volume
+        picture = (1, 1) if volume is None else self._axes.picture_size(volume.size_kji)
+        return Placing.fitted(picture, self.pixel_mm, (max(1, self.width()), max(1, self.height())))
+
+    def set_placing(self, placing: Placing | None) -> None:
+        """Another zoom or pan; None fits the picture into the view."""
+        self._placing = placing
+        self.update()
+
+    def one_to_one(self) -> None:
+        """One picture pixel on one device pixel."""
+        placing = self.placing
+        factor = 1.0 / (placing.zoom * self.devicePixelRatioF())
+        self.set_placing(placing.zoomed(factor, self.width() / 2, self.height() / 2))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep zoom and middle; a fitted picture stays fitted."""
+        if self._placing is not None:
+            self._placing = self._placing.resized(self.width(), self.height())
+        self._base = None
+
+    # -- changes of the session ------------------------------------------------------------------------------------
+
+    def set_plane(self, name: PlaneName) -> None:
+        """Show another plane."""
+        self.name = name
+        self.setAccessibleName(f"{name} view")
+        self._take_volume()
+
+    def _take_volume(self) -> None:
+        self.close_story()
+        volume = self.volume
+        self._axes = plane_axes(None if volume is None else volume.grid, self.name)
+        self._placing, self._base, self._drawn = None, None, None
+        self._overlay.forget()
+        self.update()
+
+    def _on_changes(self, changes: Changes) -> None:
+        if changes.volume:
+            self._take_volume()
+            return
+        if changes.slices is not None:
+            self._source.forget_reduced()
+            if self._axes.through != 0 or self.position in changes.slices:
+                self._drawn = None
+            self.update()
+        if changes.crosshair:
+            if self._story is not None and self.position != self._story_position:
+                self.close_story()
+            self.update()
+        if changes.tool:
+            if self._story is not None:
+                self.close_story()
+            self._choose_cursor()
+            self.update()
+        if changes.window or changes.segments or changes.proposal:
+            self._overlay.stale(segments=changes.segments, proposal=changes.proposal)
+            self.update()
+        if changes.overlay is not None:
+            self._recolour(changes.overlay)
+
+    def _recolour(self, box: tuple[slice, slice, slice]) -> None:
+        volume = self.volume
+        if volume is None:
+            return
+        touched = box_in_cut(self._axes, volume.size_kji, box, self.position)
+        if touched is None:
+            return
+        rows, columns = touched
+        if self._overlay.recolour(rows, columns):
+            placing = self.placing
+            near = placing.to_screen(rows.start - 0.5, columns.start - 0.5)
+            far = placing.to_screen(rows.stop - 0.5, columns.stop - 0.5)
+            self.update(screen_rectangle(near, far))
+        else:
+            self.update()
+
+    # -- painting --------------------------------------------------------------------------------------------------
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw what is exposed; the scaled picture is made anew only where it changed."""
+        painter = QPainter(self)
+        try:
+            self._paint(painter, event.rect())
+        finally:  # a painter that outlives its event takes the process down
+            painter.end()
+
+    def _paint(self, painter: QPainter, exposed: QRect) -> None:
+        volume = self.volume
+        if volume is None or min(self.width(), self.height()) < 8:
+            painter.fillRect(exposed, Qt.GlobalColor.black)
+            return
+        base = self._picture(volume)
+        ratio = base.devicePixelRatio()
+        source = QRectF(exposed.x() * ratio, exposed.y() * ratio, exposed.width() * ratio, exposed.height() * ratio)
+        painter.drawPixmap(QRectF(exposed), base, source)
+        placing = self.placing
+        if self._session.overlay_visible:
+            self._overlay.draw(painter, self._session, self._axes, self.position, placing)
+        if self._draft is not None:
+            drawing.draw_draft(painter, self._draft, placing, self._session)
+        if self.show_crosshair:
+            drawing.draw_crosshair(painter, self)
+        if self.show_text:
+            drawing.draw_texts(painter, self, self._texts, self.pointer_index())
+        drawing.draw_frame(painter, self)
+        drawing.draw_brush(painter, self, self._pointer)
+
+    def _picture(self, volume: Volume) -> QPixmap:
+        session = self._session
+        self._source.use(volume, session.window, session.inverted)
+        ratio = self.devicePixelRatioF()
+        placing, position = self.placing, self.position
+        wanted = (session.window, session.inverted, position, placing, ratio, self.smooth, self._axes)
+        if self._base is not None and self._drawn == wanted:
+            return self._base
+        size = QSize(max(1, round(self.width() * ratio)), max(1, round(self.height() * ratio)))
+        if self._base is None or self._base.size() != size:
+            self._base = QPixmap(size)
+            self._base.setDevicePixelRatio(ratio)
+        painter = QPainter(self._base)
+        painter.fillRect(0, 0, self.width() + 1, self.height() + 1, Qt.GlobalColor.black)
+        try:
+            self._paint_grey(painter, volume, placing, position, ratio)
+        finally:
+            painter.end()
+        self._drawn = wanted
+        return self._base
+
+    def _paint_grey(self, painter: QPainter, volume: Volume, placing: Placing, position: int, ratio: float) -> None:
+        rgb = self._source.rgb(self._axes, position)
+        if rgb is not None:
+            rgb = np.ascontiguousarray(rgb)
+            image = QImage(rgb.data, rgb.shape[1], rgb.shape[0], rgb.shape[1] * 3, QImage.Format.Format_RGB888)
+            reduce = 1
+        else:
+            reduce = reduction(placing.scale * min(placing.row_mm, placing.column_mm) * ratio)
+            grey = np.ascontiguousarray(self._source.cut(self._axes, position, reduce))
+            rows, columns = grey.shape
+            image = QImage(grey.data, columns, rows, columns, QImage.Format.Format_Grayscale8)
+            image = image.convertToFormat(QImage.Format.Format_RGB32)
+        smooth = self.smooth and placing.zoom < SMOOTH_UP_TO and not _is_whole(placing, ratio)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, smooth)
+        left, top, width, height = placing.rectangle()
+        width *= image.width() * reduce / placing.columns
+        height *= image.height() * reduce / placing.rows
+        painter.drawImage(QRectF(left, top, width, height), image)
+
+    # -- pointer ---------------------------------------------------------------------------------------------------
+
+    def pointer_index(self) -> tuple[int, int, int] | None:
+        """The voxel under the pointer, or None outside the picture."""
+        volume = self.volume
+        if self._pointer is None or volume is None:
+            return None
+        index = self._index_at(self._pointer.x(), self._pointer.y())
+        nearest = np.floor(index + 0.5).astype(int)
+        if np.any(nearest < 0) or np.any(nearest >= volume.size_kji):
+            return None
+        k, j, i = nearest.tolist()
+        return k, j, i
+
+    def _index_at(self, x: float, y: float) -> NDArray[np.float64]:
+        volume = self.volume
+        size = (1, 1, 1) if volume is None else volume.size_kji
+        row, column = self.placing.to_picture(x, y)
+        return self._axes.to_index(size, self.position, row, column)
+
+    def crosshair_to(self, x: float, y: float) -> None:
+        """Put the crosshair at a screen position: all linked views follow."""
+        self._session.move_crosshair(self._index_at(x, y))
+
+    def _plane_position(self, kind: Kind, event: QMouseEvent, *, right: bool = False) -> PlanePosition:
+        where = event.position()
+        held = event.modifiers()
+        row, column = self.placing.to_picture(where.x(), where.y())
+        index = self._index_at(where.x(), where.y())
+        grid = None if self.volume is None else self.volume.grid
+        return PlanePosition(
+            kind=kind,
+            position=self.position,
+            row=row,
+            column=column,
+            index_kji=index,
+            point_lps=None if grid is None else grid.index_to_lps(index),
+            control=bool(held & Qt.KeyboardModifier.ControlModifier),
+            shift=bool(held & Qt.KeyboardModifier.ShiftModifier),
+            alt=bool(held & Qt.KeyboardModifier.AltModifier),
+            right=right,
+        )
+
+    def _pointer_of(self, event: QMouseEvent, released: bool = False) -> Pointer:
+        held = event.modifiers()
+        return Pointer(
+            event.position().x(),
+            event.position().y(),
+            shift=bool(held & Qt.KeyboardModifier.ShiftModifier),
+            control=bool(held & Qt.KeyboardModifier.ControlModifier),
+            released=released,
+        )
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Left: the tool; middle: pan; right: zoom, or a menu if it does not move."""
+        self.activated.emit()
+        if self.volume is None or self._drag is not None:
+            return
+        button = event.button()
+        self._press = (event.position(), time.monotonic())
+        if button is Qt.MouseButton.LeftButton:
+            tool = self._tools.get(self._session.tool)
+            if tool is not None:
+                self._tool_press(tool, event)
+            else:
+                self._begin_drag(DRAGS.get(self._session.tool, DRAGS["window"]), event)
+        elif button is Qt.MouseButton.MiddleButton:
+            self._begin_drag(pan, event)
+        elif button is Qt.MouseButton.RightButton:
+            self._begin_drag(zoom, event)
+
+    def _begin_drag(self, make: Callable[[PlaneViewport, Pointer], Drag], event: QMouseEvent) -> None:
+        drag = make(self, self._pointer_of(event))
+        self._drag, self._drag_button = drag, event.button()
+        if _ended(lambda: next(drag)):
+            self._drag = None
+
+    def _tool_press(self, tool: Tool, event: QMouseEvent) -> None:
+        if self._story is not None:
+            self._send(self._plane_position(Kind.PRESS, event))
+            return
+        self._story = tool(self, self._plane_position(Kind.PRESS, event))
+        self._story_position = self.position
+        story = self._story
+        self._guarded(lambda: next(story))
+
+    def _send(self, position: PlanePosition) -> None:
+        story = self._story
+        if story is not None:
+            self._guarded(lambda: story.send(position))
+
+    def _guarded(self, step: Callable[[], object]) -> None:
+        """One step of the story; if it ends or fails, there is no story any more."""
+        story = self._story
+        try:
+            step()
+        except StopIteration:
+            if self._story is story:
+                self._story = None
+        except Exception:
+            if self._story is story:
+                self._story = None
+            raise
+
+    def close_story(self) -> bool:
+        """End a running tool or drag as Esc does; True if there was one."""
+        had = self._story is not None or self._drag is not None
+        story, self._story = self._story, None
+        drag, self._drag = self._drag, None
+        if story is not None:
+            story.close()
+        if drag is not None:
+            drag.close()
+        return had
+
+    def send_key(self, key: str) -> bool:
+        """Give a key ("Return", "Backspace") to a story that is still alive; True if there was one."""
+        if self._story is None:
+            return False
+        where = self._pointer if self._pointer is not None else QPointF(self.width() / 2, self.height() / 2)
+        row, column = self.placing.to_picture(where.x(), where.y())
+        index = self._index_at(where.x(), where.y())
+        grid = None if self.volume is None else self.volume.grid
+        point = None if grid is None else grid.index_to_lps(index)
+        self._send(PlanePosition(Kind.KEY, self.position, row, column, index, point, key=key))
+        return True
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Drags and tools go on; else the value under the pointer is shown."""
+        self._move_pointer(event.position())
+        if self._drag is not None:
+            drag = self._drag
+            if _ended(lambda: drag.send(self._pointer_of(event))):
+                self._drag = None
+        elif self._story is not None:
+            self._send(self._plane_position(Kind.MOVE, event))
+        elif (
+            event.modifiers() & Qt.KeyboardModifier.ShiftModifier
+            and not event.buttons()
+            and not self._session.annotating
+        ):
+            self.crosshair_to(event.position().x(), event.position().y())
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """The story's end, or a menu after a right click that did not move."""
+        press, self._press = self._press, None
+        if self._drag is not None and event.button() is self._drag_button:
+            drag, self._drag = self._drag, None
+            _ended(lambda: drag.send(self._pointer_of(event, released=True)))
+            drag.close()
+            if event.button() is Qt.MouseButton.RightButton and press is not None:
+                near = (event.position() - press[0]).manhattanLength() < CLICK_PX
+                if near and time.monotonic() - press[1] < RIGHT_CLICK_S:
+                    self._right_click(event)
+        elif self._story is not None and event.button() is Qt.MouseButton.LeftButton:
+            self._send(self._plane_position(Kind.RELEASE, event))
+
+    def _right_click(self, event: QMouseEvent) -> None:
+        tool = self._tools.get(self._session.tool)
+        if tool is not None and look_of(tool).colour_is_ai:
+            story = tool(self, self._plane_position(Kind.PRESS, event, right=True))
+            self._story, self._story_position = story, self.position
+            self._guarded(lambda: next(story))
+            self._send(self._plane_position(Kind.RELEASE, event, right=True))
+            return
+        self.menu_wanted.emit(event.globalPosition().toPoint())
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """A running shape ends; else this view alone, or back."""
+        if self._story is not None:
+            self._send(self._plane_position(Kind.DOUBLE, event))
+        elif event.button() is Qt.MouseButton.LeftButton and self._session.tool not in self._tools:
+            self.double_clicked.emit()
+        else:
+            self.mousePressEvent(event)
+
+    def _move_pointer(self, where: QPointF | None) -> None:
+        before, self._pointer = self._pointer, where
+        if self.show_text:
+            self.update(drawing.pointer_text_rectangle(self))
+        radius = drawing.brush_radius(self)
+        if radius is not None:
+            for point in (before, where):
+                if point is not None:
+                    side = 2 * radius + 6
+                    self.update(QRectF(point.x() - side / 2, point.y() - side / 2, side, side).toAlignedRect())
+
+    def enterEvent(self, event: QEnterEvent) -> None:
+        """The view under the pointer takes wheel and keys."""
+        self.activated.emit()
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """No value is shown for a pointer that is elsewhere."""
+        self._move_pointer(None)
+
+    # -- wheel and touchpad ----------------------------------------------------------------------------------------
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """A detent is a slice; with Ctrl it zooms; with Shift ten slices or the brush; with Alt opacity."""
+        event.accept()
+        if self.volume is None or event.phase() is Qt.ScrollPhase.ScrollMomentum:
+            return
+        held = event.modifiers()
+        pixels = event.pixelDelta()
+        angle = event.angleDelta()
+        if not pixels.isNull() and event.phase() is not Qt.ScrollPhase.NoScrollPhase:
+            self._wheel += (pixels.x() + pixels.y()) / TOUCHPAD_PX
+        else:
+            self._wheel += (angle.x() + angle.y()) / WHEEL_UNITS
+        if held & Qt.KeyboardModifier.ControlModifier:
+            turned, self._wheel = self._wheel, 0.0
+            where = event.position()
+            self.set_placing(self.placing.zoomed(WHEEL_ZOOM**turned, where.x(), where.y()))
+            return
+        steps = int(self._wheel)
+        self._wheel -= steps
+        if not steps:
+            return
+        if held & Qt.KeyboardModifier.ShiftModifier:
+            if self._session.annotating:
+                self._services.actions.do("brush-larger" if steps > 0 else "brush-smaller")
+            else:
+                self._session.scroll(self._axes, -10 * steps)
+        elif held & Qt.KeyboardModifier.AltModifier:
+            self._session.set_overlay(opacity=self._session.overlay_opacity + 0.05 * steps)
+        else:
+            self._session.scroll(self._axes, -steps)
+
+    # -- looks -----------------------------------------------------------------------------------------------------
+
+    def set_active(self, active: bool) -> None:
+        """Draw the frame of the view that takes keys."""
+        if active != self.is_active:
+            self.is_active = active
+            self.update()
+
+    def _choose_cursor(self) -> None:
+        tool = self._tools.get(self._session.tool)
+        shapes = {
+            "pan": Qt.CursorShape.OpenHandCursor,
+            "zoom": Qt.CursorShape.SizeVerCursor,
+            "scroll": Qt.CursorShape.SplitVCursor,
+        }
+        if tool is None:
+            self.setCursor(shapes.get(self._session.tool, Qt.CursorShape.ArrowCursor))
+        elif look_of(tool).cursor == "circle":
+            self.setCursor(Qt.CursorShape.BlankCursor)
+        else:
+            self.setCursor(Qt.CursorShape.CrossCursor)
+
+    def tool_look(self) -> str | None:
+        """How the session's tool draws its cursor; None for the tools of read mode."""
+        tool = self._tools.get(self._session.tool)
+        return None if tool is None else look_of(tool).cursor
+
+    def screen_transform(self) -> QTransform:
+        """From picture coordinates (corners at integers) to the screen."""
+        return drawing.transform_of(self.placing)
+
+    def screen_of(self, index_kji: NDArray[np.float64]) -> QPointF:
+        """Screen position of a (fractional) voxel index."""
+        volume = self.volume
+        size = (1, 1, 1) if volume is None else volume.size_kji
+        _, row, column = self._axes.from_index(size, index_kji)
+        x, y = self.placing.to_screen(row, column)
+        return QPointF(x, y)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """End what runs."""
+        self.close_story()
+        super().closeEvent(event)
+
+
+def _ended(step: Callable[[], object]) -> bool:
+    """Do one step of a drag; True if the drag is over."""
+    try:
+        step()
+    except StopIteration:
+        return True
+    return False
+
+
+def _is_whole(placing: Placing, ratio: float) -> bool:
+    """True where one picture pixel is exactly one device pixel: nothing to smooth."""
+    return abs(placing.zoom * ratio - 1.0) < 1e-6 and abs(placing.row_mm - placing.column_mm) < 1e-9
