@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,19 +88,21 @@ class EmbeddingIndex:
         kept = tuple(case for case in self.cases if case.case not in gone)
         return EmbeddingIndex(self.space, np.ascontiguousarray(self.vectors[keep]), kept)
 
-    def nearest(self, query: NDArray[np.floating[Any]], k: int = 5, exclude_patient: str | None = None) -> list[Hit]:
+    def nearest(
+        self, query: NDArray[np.floating[Any]], k: int = 5, exclude_patients: Collection[str] = ()
+    ) -> list[Hit]:
         """The k nearest cases, nearest first, ties in the order of the index.
 
         Args:
             query: one vector [d], L2-normalised.
             k: how many; fewer come back where the index is smaller.
-            exclude_patient: hash of the query's patient; none of its cases comes back.
+            exclude_patients: hashes of the query's patient; none of its cases comes back.
         """
         if k < 1 or not self.cases:
             return []
         distance = 1 - self.vectors @ np.asarray(query, np.float32)
-        if exclude_patient is not None:
-            own = np.array([case.patient == exclude_patient for case in self.cases])
+        if exclude_patients:
+            own = np.array([case.patient in exclude_patients for case in self.cases])
             distance = np.where(own, np.inf, distance)
         order = np.argsort(distance, kind="stable")[:k]
         return [Hit(self.cases[n], float(max(distance[n], 0.0))) for n in order if np.isfinite(distance[n])]

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from medviewer.inference.nets import nets_of
 from medviewer.inference.networks.nodule_cnn import ORDINAL, NoduleNet
 from medviewer.inference.nodule_patch import PIXEL_MM, SIZE, SLICES
-from medviewer.inference.package import ModelPackage, check_weights, open_package, read_weights
+from medviewer.inference.package import ModelPackage
 
 _BATCH = 32
 
@@ -110,21 +109,5 @@ def rating_index(name: str) -> int:
 
 
 def load_ensemble(package: ModelPackage, device: str = "cpu") -> NoduleEnsemble:
-    """The members of a package; kept in memory for the last few packages asked for."""
-    return _loaded(package.folder, package.id, device)
-
-
-@lru_cache(maxsize=4)
-def _loaded(folder: Path, package_id: str, device: str) -> NoduleEnsemble:
-    from medviewer.inference.networks.registry import build
-
-    package = open_package(folder)
-    if package.id != package_id:
-        raise RuntimeError("the model package changed while it was in use")
-    check_weights(package)
-    members = []
-    for number in range(len(package.weights)):
-        net = build(package.config["network"])
-        net.load_state_dict(read_weights(package, number))
-        members.append(net)
-    return NoduleEnsemble(members, device)
+    """The members of a package on a device (`medviewer.inference.nets` keeps the last few in memory)."""
+    return NoduleEnsemble([cast(NoduleNet, net) for net in nets_of(package, device)], device)

@@ -8,9 +8,12 @@ The block that the network saw is kept too, so that vectors can be made anew whe
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
 import json
 import os
 import re
+import secrets
 import uuid
 import zipfile
 from collections.abc import Mapping
@@ -34,7 +37,7 @@ class LibraryNodule:
         vector: float32 [d], L2-normalised embedding.
         space: identity of the embedding that made the vector.
         block: uint8 [slices, rows, columns]: what the network saw (0 to 255), for making the vector anew.
-        patient: hash of the patient.
+        patient: hash of the patient (`NoduleLibrary.patient_hash`).
         source: where it comes from, for people ("own library", "phantom").
         label: "malignant", "benign", "uncertain" or empty, by whoever rated it.
         diameter_mm: longest in-slice extent, or None.
@@ -164,6 +167,27 @@ class NoduleLibrary:
         for case in theirs:
             self.remove(case)
         return len(theirs)
+
+    def patient_hash(self, patient: str) -> str:
+        """HMAC-SHA256 of a patient's id with this library's own secret; empty for an unknown patient.
+
+        Patient numbers are few enough to be guessed one by one, so a plain hash would hide nothing.
+        """
+        if not patient:
+            return ""
+        return hmac.new(self._secret(), patient.encode(), hashlib.sha256).hexdigest()[:32]
+
+    def _secret(self) -> bytes:
+        path = self.folder / "secret"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with contextlib.suppress(FileExistsError):
+                descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(secrets.token_bytes(32))
+            return path.read_bytes()
+        except OSError as error:
+            raise SaveFailed(f"the library's secret could not be kept ({error.strerror})", path=path) from error
 
     def _path(self, case: str) -> Path:
         if not _ID.fullmatch(case):

@@ -45,7 +45,7 @@ def test_a_deleted_case_leaves_nothing_behind(tmp_path: Path) -> None:
     gone, stays = library.add(nodule(1, "p1")), library.add(nodule(2, "p2"))
     library.remove(gone)
     assert library.ids() == [stays]
-    assert [path.stem for path in tmp_path.iterdir()] == [stays]
+    assert [path.stem for path in tmp_path.iterdir()] == [stays]  # no cache, no database page
     with pytest.raises(BadInput, match="no nodule"):
         library.get(gone)
     with pytest.raises(BadInput, match="no nodule"):
@@ -84,3 +84,11 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SaveFailed, match="could not be kept"):
         NoduleLibrary(tmp_path / "file" / "below").add(nodule())
+
+
+def test_a_patient_is_known_by_a_hash_that_others_cannot_compute(tmp_path: Path) -> None:
+    one, other = NoduleLibrary(tmp_path / "one"), NoduleLibrary(tmp_path / "other")
+    assert one.patient_hash("4711") == NoduleLibrary(tmp_path / "one").patient_hash("4711")
+    assert one.patient_hash("4711") not in (other.patient_hash("4711"), one.patient_hash("4712"))
+    assert one.patient_hash("") == ""
+    assert one.ids() == []
