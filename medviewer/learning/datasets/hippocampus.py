@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import struct
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medviewer.errors import BadInput
+from medviewer.formats.nifti import parse_header
+from medviewer.formats.source import SourceFault
 
 LABELS = ("anterior", "posterior")
-
-#: NIfTI-1 datatype codes that occur in such crops.
-_DTYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4"}
-_HEADER = 348
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +70,7 @@ def read_cases(folder: Path, split: str) -> list[HippocampusCase]:
                 image, spacing = _read_nifti(packed.read(member))
                 label, _ = _read_nifti(packed.read(member.replace("/images/", "/labels/")))
                 cases.append(_case(Path(member).name.removesuffix(".nii.gz"), image, label, spacing))
-    except (zipfile.BadZipFile, KeyError, OSError, ValueError, struct.error) as error:
+    except (zipfile.BadZipFile, KeyError, OSError, ValueError, SourceFault) as error:
         raise BadInput("this archive of hippocampus crops cannot be read", path=archive) from error
     if not cases:
         raise BadInput("this archive holds no images", path=archive)
@@ -90,18 +87,14 @@ def _case(
 
 
 def _read_nifti(packed: bytes) -> tuple[NDArray[np.float32], tuple[float, float, float]]:
-    """Voxels (float32, `[k, j, i]`) and spacing of a gzipped single-file NIfTI-1 with three axes."""
+    """Values (float32, `[k, j, i]`) and spacing of a gzipped single-file NIfTI with three axes."""
     raw = gzip.decompress(packed)
-    order = "<" if struct.unpack("<i", raw[:4])[0] == _HEADER else ">"
-    axes, *size = struct.unpack(f"{order}8h", raw[40:56])
-    code = struct.unpack(f"{order}h", raw[70:72])[0]
-    step = struct.unpack(f"{order}8f", raw[76:108])
-    offset, slope, intercept = struct.unpack(f"{order}3f", raw[108:120])
-    if struct.unpack(f"{order}i", raw[:4])[0] != _HEADER or axes != 3 or code not in _DTYPES:
-        raise ValueError("not a plain three-dimensional NIfTI-1 file")
-    i, j, k = size[:3]
-    voxels = np.frombuffer(raw, np.dtype(order + _DTYPES[code]), k * j * i, int(offset)).reshape(k, j, i)
-    values = voxels.astype(np.float32)
-    if slope not in (0.0, 1.0) or intercept != 0.0:
-        values = values * (slope or 1.0) + intercept
-    return values, (float(step[3]), float(step[2]), float(step[1]))
+    header = parse_header(raw[:540])
+    if header.times != 1 or header.samples != 1:
+        raise ValueError("not one plain three-dimensional picture")
+    k, j, i = header.size_kji
+    stored = np.frombuffer(raw, header.dtype, k * j * i, header.offset).reshape(k, j, i)
+    values = stored.astype(np.float32)
+    if (header.slope, header.intercept) != (1.0, 0.0):
+        values = values * np.float32(header.slope) + np.float32(header.intercept)
+    return values, header.spacing_kji

@@ -31,7 +31,7 @@ from medviewer.learning.volume_augmentation import Augmentation, view
 
 #: The net of the package's `config.json`.
 NETWORK: dict[str, Any] = {
-    "kind": "unet3d",
+    "name": "unet3d",
     "channels": [16, 32, 64, 128],
     "inputs": 1,
     "classes": 1 + len(LABELS),
