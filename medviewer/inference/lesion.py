@@ -33,16 +33,19 @@ def component_at_click(
 
     if not mask.any():
         return np.zeros_like(mask)
-    labels, _ = ndimage.label(mask, structure=np.ones((3, 3, 3), dtype=bool))
     where = np.argwhere(mask)
+    low, high = where.min(axis=0), where.max(axis=0) + 1
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    labels, _ = ndimage.label(mask[box], structure=np.ones((3, 3, 3), dtype=bool))
     offset = (where - np.asarray(click_kji, dtype=np.float64)) * np.asarray(spacing_kji, dtype=np.float64)
     square = np.sum(offset**2, axis=1)
-    names = labels[tuple(where.T)]
+    names = labels[tuple((where - low).T)]
     weight = np.bincount(names, weights=np.exp(-square / (2 * NEAR_CLICK_MM**2)))
     best = int(np.argmax(weight))
     if weight[best] <= 0 or square[names == best].min() > REACH_MM**2:
         return np.zeros_like(mask)
-    chosen: NDArray[np.bool_] = labels == best
+    chosen = np.zeros_like(mask)
+    chosen[box] = labels == best
     return chosen
 
 
