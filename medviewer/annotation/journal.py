@@ -36,6 +36,7 @@ from medviewer.annotation.journal_file import HEADER, MAGIC, JournalFile, Lock
 from medviewer.annotation.operations import Operation
 from medviewer.annotation.segmentation import Segmentation, box_of_true
 from medviewer.errors import MedviewerError, SaveFailed
+from medviewer.formats.atomic import sync_folder
 
 _log = logging.getLogger(__name__)
 
@@ -476,14 +477,3 @@ def _new_name(stack_id: str) -> str:
 def lock_path(path: Path) -> Path:
     """The file whose lock says that a running program owns a journal."""
     return path.with_suffix(".lock")
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries, so that a new or renamed file survives a power cut (POSIX; elsewhere nothing)."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

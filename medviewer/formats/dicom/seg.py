@@ -6,8 +6,9 @@ Written as BINARY, one set of frames a segment, frames without a voxel left out.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,13 +42,11 @@ class SegText:
         description: Series Description (0008,103E) and Content Description (0070,0081).
         author: Content Creator's Name (0070,0084), "" where unknown.
         series_number: Series Number (0020,0011).
-        synthetic: True where the images are no patient's: Synthetic Data (0008,001C) = YES.
     """
 
     description: str = "Segmentation"
     author: str = ""
     series_number: int = 900
-    synthetic: bool = field(default=False)
 
 
 def write_seg(
@@ -157,11 +156,18 @@ _MAY_BE_EMPTY = (
     "PositionReferenceIndicator",
 )
 
+#: Optional references that highdicom copies; de-identification often leaves half of one, which is worse than none.
+_REFERENCES = ("ReferencedStudySequence", "ReferencedPatientSequence", "ReferencedPerformedProcedureStepSequence")
+
 
 def _complete(dataset: Dataset) -> None:
     for keyword in _MAY_BE_EMPTY:
         if keyword not in dataset:
             setattr(dataset, keyword, None if keyword.endswith(("Date", "Time")) else "")
+    for keyword in _REFERENCES:
+        items = dataset.get(keyword) or ()
+        if any(not (i.get("ReferencedSOPClassUID") and i.get("ReferencedSOPInstanceUID")) for i in items):
+            delattr(dataset, keyword)
 
 
 def _dataset(
@@ -188,32 +194,32 @@ def _dataset(
             ),
         }
     try:
-        seg = highdicom.seg.Segmentation(
-            source_images=images,
-            pixel_array=part,
-            segmentation_type="BINARY",
-            segment_descriptions=[_description(n, s) for n, s in enumerate(segments, start=1)],
-            series_instance_uid=UID(),
-            series_number=text.series_number,
-            sop_instance_uid=UID(),
-            instance_number=1,
-            manufacturer=MANUFACTURER,
-            manufacturer_model_name=MANUFACTURER,
-            software_versions=__version__,
-            device_serial_number="0",
-            content_label=_CONTENT_LABEL,
-            content_description=text.description[:64],
-            content_creator_name=_person(text.author),
-            omit_empty_frames=True,
-            **geometry,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the style of names, which are the source's
+            seg = highdicom.seg.Segmentation(
+                source_images=images,
+                pixel_array=part,
+                segmentation_type="BINARY",
+                segment_descriptions=[_description(n, s) for n, s in enumerate(segments, start=1)],
+                series_instance_uid=UID(),
+                series_number=text.series_number,
+                sop_instance_uid=UID(),
+                instance_number=1,
+                manufacturer=MANUFACTURER,
+                manufacturer_model_name=MANUFACTURER,
+                software_versions=__version__,
+                device_serial_number="0",
+                content_label=_CONTENT_LABEL,
+                content_description=text.description[:64],
+                content_creator_name=_person(text.author),
+                omit_empty_frames=True,
+                **geometry,
+            )
     except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise Refused(f"these images cannot carry a DICOM SEG ({error})", remedy="save as .nii.gz or .nrrd") from error
     seg.SpecificCharacterSet = "ISO_IR 192"  # names of segments and people in any script
     seg.SeriesDescription = text.description[:64]
     seg.ContentQualification = "RESEARCH"
-    if text.synthetic:
-        seg.SyntheticData = "YES"
     for item, segment in zip(seg.SegmentSequence, segments, strict=True):
         if segment.meaning.modifier is not None:
             kind = item.SegmentedPropertyTypeCodeSequence[0]
@@ -225,7 +231,7 @@ def _dataset(
 def _person(name: str) -> str | None:
     """A free name as DICOM PN: never more than the family group's 64 characters."""
     clean = " ".join(name.replace("\\", " ").replace("=", " ").replace("^", " ").split())
-    return clean[:64] or None
+    return f"{clean[:63]}^" if clean else None
 
 
 def _coded(code: Code) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from medviewer.errors import BadInput, Refused
+from medviewer.errors import BadInput, MedviewerError, Refused
 from medviewer.formats import source
 from medviewer.formats.dicom.codes import TISSUE, Code, SegmentMeaning
 from medviewer.volume.grid import Grid
@@ -96,7 +96,17 @@ def read_seg(
         Refused: another frame of reference, no geometry, all of it outside the grid, overlapping segments, more than
             255.
     """
-    dataset = _open(path)
+    try:
+        return _read(_open(path), path, grid, frame_of_reference_uid, on_overlap)
+    except (MedviewerError, MemoryError):
+        raise
+    except Exception as error:  # a damaged file makes parsers raise anything
+        raise BadInput(f"the segmentation is damaged ({type(error).__name__})", path=path) from error
+
+
+def _read(
+    dataset: Dataset, path: Path, grid: Grid, frame_of_reference_uid: str, on_overlap: str
+) -> tuple[NDArray[np.uint8], tuple[SegDescription, ...]]:
     theirs = str(dataset.get("FrameOfReferenceUID", ""))
     if frame_of_reference_uid and theirs and theirs != frame_of_reference_uid:
         raise Refused("this segmentation belongs to another frame of reference", path=path)
@@ -123,8 +133,11 @@ def _open(path: Path) -> Dataset:
         with source.open_binary(path) as file:
             dataset = pydicom.dcmread(file)
             dataset.decode()
-    except (OSError, source.SourceFault, EOFError, ValueError, NotImplementedError, InvalidDicomError) as error:
-        raise BadInput(f"the segmentation cannot be read: {error}", path=path) from error
+    except InvalidDicomError as error:
+        raise BadInput("this is no DICOM file", path=path) from error
+    except (OSError, source.SourceFault) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise BadInput(f"the segmentation cannot be read: {reason}", path=path) from error
     if str(dataset.get("SOPClassUID", "")) not in (SEGMENTATION_STORAGE, LABEL_MAP_STORAGE):
         raise BadInput("this is no DICOM segmentation", path=path)
     return dataset
