@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medviewer.errors import BadInput, MissingHere
-from medviewer.formats.nifti import save_bytes
+from medviewer.formats.atomic import write_whole
 from medviewer.volume.grid import Grid
 
 
@@ -64,4 +64,4 @@ def write_stl(path: Path, mask: ArrayLike, grid: Grid) -> None:
     record["normal"] = normals
     record["corners"] = corners
     head = b"medviewer; SPACE=LPS; UNIT=mm".ljust(80)
-    save_bytes(path, head + np.uint32(len(triangles)).tobytes() + record.tobytes())
+    write_whole(path, head + np.uint32(len(triangles)).tobytes() + record.tobytes())

@@ -18,8 +18,8 @@ from typing import BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from medviewer.errors import SaveFailed
 from medviewer.formats import source
+from medviewer.formats.atomic import write_whole
 from medviewer.formats.catalog import FrameRef, PixelLayout, Quality, Stack, StackKind, StackText
 from medviewer.formats.dicom.colour import luminance
 from medviewer.formats.source import SourceFault
@@ -314,7 +314,7 @@ def read_voxels(path: Path, time: int = 0) -> AnyArray:
 
 
 def write(path: Path, voxels: AnyArray, grid: Grid, *, slope: float = 1.0, intercept: float = 0.0) -> None:
-    """Write `[k, j, i]` as NIfTI-1; gzip where the name ends in .gz. Written beside and renamed, never half.
+    """Write `[k, j, i]` or `[t, k, j, i]` as NIfTI-1; gzip where the name ends in .gz. It is there whole or not at all.
 
     Args:
         path: .nii or .nii.gz.
@@ -340,7 +340,10 @@ def write(path: Path, voxels: AnyArray, grid: Grid, *, slope: float = 1.0, inter
     quaternion, factor = _quaternion(affine[:3, :3] / np.array([si, sj, sk]))
     header = bytearray(352)
     struct.pack_into("<i", header, 0, 348)
-    struct.pack_into("<8h", header, 40, 3, i, j, k, 1, 1, 1, 1)
+    times = array.shape[0] if array.ndim == 4 else 1
+    if array.shape[-3:] != grid.size_kji:
+        raise ValueError(f"voxels {array.shape} do not fit the grid {grid.size_kji}")
+    struct.pack_into("<8h", header, 40, 4 if times > 1 else 3, i, j, k, times, 1, 1, 1)
     struct.pack_into("<2h", header, 70, code, array.dtype.itemsize * 8)
     struct.pack_into("<8f", header, 76, factor, si, sj, sk, 1, 1, 1, 1)
     struct.pack_into("<3f", header, 108, 352, slope, intercept)
@@ -353,29 +356,7 @@ def write(path: Path, voxels: AnyArray, grid: Grid, *, slope: float = 1.0, inter
     payload = bytes(header) + array.tobytes()
     if path.name.lower().endswith(".gz"):
         payload = gzip.compress(payload, compresslevel=5, mtime=0)
-    save_bytes(path, payload)
-
-
-def save_bytes(path: Path, payload: bytes) -> None:
-    """Write a file whole or not at all: to a temporary name, flushed, then renamed.
-
-    Raises:
-        SaveFailed: no permission, no space.
-    """
-    import os
-
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as fault:
-        temporary.unlink(missing_ok=True)
-        raise SaveFailed(
-            f"the file could not be written: {fault.strerror or fault}", path=path, remedy="choose another folder"
-        ) from fault
+    write_whole(path, payload)
 
 
 def _quaternion(rotation: NDArray[np.float64]) -> tuple[tuple[float, float, float] | None, float]:

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medviewer.formats import source
+from medviewer.formats.atomic import write_whole
 from medviewer.formats.catalog import FrameRef, PixelLayout, Quality, Stack, StackKind, StackText
 from medviewer.formats.dicom.colour import luminance
-from medviewer.formats.nifti import save_bytes
 from medviewer.formats.source import SourceFault
 from medviewer.volume.grid import Grid
 
@@ -303,4 +303,4 @@ def write(path: Path, voxels: AnyArray, grid: Grid) -> None:
         f"space directions: {vectors}", "kinds: domain domain domain", "endian: little", "encoding: gzip",
         "space origin: ({:.17g},{:.17g},{:.17g})".format(*grid.origin_lps), "", "",
     ]  # fmt: skip
-    save_bytes(path, "\n".join(lines).encode() + gzip.compress(array.tobytes(), compresslevel=5, mtime=0))
+    write_whole(path, "\n".join(lines).encode() + gzip.compress(array.tobytes(), compresslevel=5, mtime=0))

@@ -1,0 +1,47 @@
+"""`medviewer convert`: stacks to NIfTI and NRRD, masks to those, to STL and to DICOM SEG."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from medviewer.cli.output import context_for_terminal, print_json
+from medviewer.errors import BadInput, Refused
+from medviewer.formats import convert
+
+HELP = "write a stack or a mask as .nii.gz, .nrrd or .stl, or a mask as DICOM (--as seg --reference FOLDER)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("path", type=Path, metavar="PATH", help="folder, file or ZIP archive")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the file to write; its name says the format")
+    parser.add_argument("--stack", metavar="ID", help="which stack, as `inspect` names it")
+    parser.add_argument("--as", dest="kind", choices=("seg", "rtstruct"), help="write a mask as a DICOM object")
+    parser.add_argument("--reference", type=Path, metavar="FOLDER", help="the series that a mask lies on")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit code 3 where the geometry cannot carry it."""
+    context = context_for_terminal()
+    path, out, reference = arguments.path, arguments.out, arguments.reference
+    if arguments.kind == "rtstruct":
+        raise Refused("RTSTRUCT is not written by this version", remedy="use --as seg, or .nrrd")
+    if arguments.kind == "seg":
+        if reference is None:
+            raise BadInput("a DICOM SEG lies on a series", remedy="add --reference FOLDER")
+        done = convert.mask_to_seg(path, out, reference, context)
+    else:
+        form = convert.format_of(out)
+        if form == "stl":
+            done = convert.mask_to_stl(path, out, reference, context)
+        else:
+            done = convert.to_volume_file(path, out, form, arguments.stack, reference, context)
+    document: dict[str, Any] = {"out": str(out), **done}
+    if arguments.json:
+        print_json(document)
+    else:
+        note = f" ({done['note']})" if done.get("note") else ""
+        print(f"{out}: {done['what']}{note}")
+    return 0

@@ -1,0 +1,171 @@
+"""From one format to another, without a loss that is not said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medviewer.errors import BadInput, Refused
+from medviewer.formats import mesh, nifti, nrrd
+from medviewer.formats.catalog import Catalog, Stack
+from medviewer.formats.choose import choose_stack, open_stack
+from medviewer.formats.load import load_volume
+from medviewer.formats.masks import first_segmentation, label_volume, read_mask
+from medviewer.formats.scan import nothing_opened, scan
+from medviewer.jobs import JobContext
+from medviewer.volume.grid import Grid
+from medviewer.volume.volume import Volume
+
+AnyArray = NDArray[np.generic]
+
+_FORMATS = ((".nii.gz", "nifti"), (".nii", "nifti"), (".nrrd", "nrrd"), (".stl", "stl"))
+
+
+def format_of(out: Path) -> str:
+    """The format that a file name asks for.
+
+    Raises:
+        BadInput: none that is written.
+    """
+    for suffix, form in _FORMATS:
+        if out.name.lower().endswith(suffix):
+            return form
+    raise BadInput(
+        "the output's name says no format that is written", path=out, remedy="end it in .nii.gz, .nii, .nrrd or .stl"
+    )
+
+
+def grid_or_refusal(stack: Stack) -> Grid:
+    """The stack's grid.
+
+    Raises:
+        Refused: it has none; the sentence says why.
+    """
+    if stack.grid is not None:
+        return stack.grid
+    reasons = "; ".join(f"{q.code}: {q.detail}" for q in stack.quality) or "the pictures share no geometry"
+    raise Refused(f"the geometry cannot carry a volume: {reasons}", path=stack.frames[0].path)
+
+
+def to_volume_file(
+    path: Path, out: Path, form: str, stack_id: str | None, reference: Path | None, context: JobContext
+) -> dict[str, Any]:
+    """Write a stack, or a DICOM SEG laid on a reference series, as NIfTI or NRRD.
+
+    Returns:
+        What was written, for people and for JSON.
+
+    Raises:
+        BadInput: nothing to convert. Refused: the geometry cannot carry it. SaveFailed: it cannot be written.
+    """
+    catalog = scan([path], context)
+    seg = first_segmentation(catalog, [path]) if next(catalog.stacks(), None) is None else None
+    if seg is not None or reference is not None:
+        return _mask_to_volume_file(seg or path, out, form, reference, context)
+    if catalog.is_empty:
+        raise nothing_opened([path], catalog)
+    stack = choose_stack(catalog, stack_id, path=path)
+    grid = grid_or_refusal(stack)
+    if stack.is_colour:
+        raise Refused("colour pictures are not converted: their colours would be lost", path=path)
+    facts = _facts(stack)
+    if form == "nrrd":
+        if stack.times > 1:
+            raise Refused("a 4-D stack is not written as NRRD", path=path, remedy="write .nii.gz")
+        volume = load_volume(stack, context)
+        nrrd.write(out, _values(volume), grid)
+        return facts
+    if stack.times == 1:
+        volume = load_volume(stack, context)
+        if volume.has_one_rescale:
+            slope, intercept = volume.rescale_of(0)
+            nifti.write(out, volume.voxels, grid, slope=slope, intercept=intercept)
+        else:
+            nifti.write(out, volume.values(), grid)
+            facts["note"] = "each slice has its own rescale: written as values after it (float)"
+        return facts
+    volumes = [load_volume(stack, context, time=t) for t in range(stack.times)]
+    rescales = {volume.rescale_of(0) for volume in volumes if volume.has_one_rescale}
+    if len(rescales) == 1 and all(volume.has_one_rescale for volume in volumes):
+        slope, intercept = rescales.pop()
+        nifti.write(out, np.stack([volume.voxels for volume in volumes]), grid, slope=slope, intercept=intercept)
+    else:
+        nifti.write(out, np.stack([volume.values() for volume in volumes]), grid)
+    return facts
+
+
+def _facts(stack: Stack) -> dict[str, Any]:
+    k, j, i = stack.size_kji
+    times = f" x {stack.times} times" if stack.times > 1 else ""
+    return {
+        "what": f"{k} x {j} x {i} voxels{times}",
+        "stack": stack.id,
+        "size": [k, j, i],
+        "times": stack.times,
+        "note": "",
+    }
+
+
+def _values(volume: Volume) -> AnyArray:
+    """Values after the rescale in the narrowest type that holds them exactly: the stored one, int32, float32."""
+    slope, intercept = volume.rescale_of(0)
+    whole = volume.has_one_rescale and volume.voxels.dtype.kind in "iu" and volume.voxels.dtype.itemsize <= 2
+    if volume.has_one_rescale and (slope, intercept) == (1.0, 0.0):
+        return volume.voxels
+    if whole and slope == int(slope) and intercept == int(intercept):
+        values = volume.voxels.astype(np.int32) * int(slope) + int(intercept)
+        fits = values.min() >= -32768 and values.max() <= 32767
+        return values.astype(np.int16) if fits else values
+    return volume.values()
+
+
+def _mask_to_volume_file(
+    path: Path, out: Path, form: str, reference: Path | None, context: JobContext
+) -> dict[str, Any]:
+    if reference is None:
+        raise BadInput("a segmentation lies on a series", path=path, remedy="add --reference FOLDER")
+    stack = open_stack([reference], None, context)
+    grid = grid_or_refusal(stack)
+    laid = read_mask(path, grid, context)
+    if form == "nrrd":
+        nrrd.write(out, laid.labelmap, grid)
+    else:
+        nifti.write(out, laid.labelmap, grid)
+    return {**_facts(stack), "what": f"{len(laid.segments)} segments", "note": laid.note}
+
+
+def mask_to_stl(path: Path, out: Path, reference: Path | None, context: JobContext) -> dict[str, Any]:
+    """Write the surface of a mask.
+
+    Raises:
+        BadInput: the input is no mask, or a SEG without its series. Refused, MissingHere, SaveFailed.
+    """
+    catalog: Catalog = scan([path], context)
+    seg = first_segmentation(catalog, [path])
+    if seg is not None or reference is not None:
+        if reference is None:
+            raise BadInput("a segmentation lies on a series", path=path, remedy="add --reference FOLDER")
+        stack = open_stack([reference], None, context)
+        grid = grid_or_refusal(stack)
+        labels = read_mask(seg or path, grid, context).labelmap
+    else:
+        labels, grid = label_volume(catalog, path, context)
+    mesh.write_stl(out, labels, grid)
+    return {"what": "surface in LPS millimetres", "note": ""}
+
+
+def mask_to_seg(path: Path, out: Path, reference: Path, context: JobContext) -> dict[str, Any]:
+    """Write a mask as DICOM SEG on a series.
+
+    Raises:
+        BadInput: no mask, no series. Refused: the geometries do not fit. SaveFailed: it cannot be written.
+    """
+    from medviewer.formats.dicom.seg import write_seg
+
+    stack = open_stack([reference], None, context)
+    laid = read_mask(path, grid_or_refusal(stack), context)
+    write_seg(out, laid.labelmap, stack, laid.segments)
+    return {"what": f"DICOM SEG with {len(laid.segments)} segments", "note": laid.note}

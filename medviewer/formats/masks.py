@@ -1,0 +1,124 @@
+"""Masks of any origin laid on an image's grid: DICOM SEG, NIfTI, NRRD.
+
+Equal grids are taken as they are; other grids of the same space are resampled to the nearest voxel, and that is
+said; a mask that lies elsewhere is refused. Order of voxels and file names play no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medviewer.errors import BadInput, Refused
+from medviewer.formats.catalog import Catalog
+from medviewer.formats.choose import choose_stack
+from medviewer.formats.dicom.seg_read import SegDescription, read_seg
+from medviewer.formats.load import load_volume
+from medviewer.formats.scan import nothing_opened, scan
+from medviewer.jobs import JobContext
+from medviewer.volume.grid import Grid
+from medviewer.volume.volume import Volume
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LaidMask:
+    """A label map on an image's grid.
+
+    Attributes:
+        labelmap: uint8 `[k, j, i]`, 0 is background.
+        segments: what the labels are.
+        note: what had to be done to lay it, "" if nothing.
+    """
+
+    labelmap: NDArray[np.uint8]
+    segments: tuple[SegDescription, ...]
+    note: str = ""
+
+
+def read_mask(path: Path, grid: Grid, context: JobContext | None = None) -> LaidMask:
+    """Read a mask file and lay it on a grid.
+
+    Args:
+        path: DICOM SEG, .nii, .nii.gz or .nrrd.
+        grid: the image's.
+        context: for cancel.
+
+    Raises:
+        BadInput: the file is no mask. Refused: its geometry does not fit.
+    """
+    catalog = scan([path], context)
+    if any(o.kind in ("SEG", "LABELMAP") for o in catalog.objects):
+        labelmap, segments = read_seg(path, grid)
+        return LaidMask(labelmap, segments)
+    labels, own = label_volume(catalog, path, context)
+    if own.same_as(grid):
+        laid, note = labels, ""
+    else:
+        laid, note = resample_nearest(labels, own, grid), "resampled to the image's grid (nearest voxel)"
+        if labels.any() and not laid.any():
+            raise Refused("the mask lies outside the image", path=path, remedy="choose the image it was drawn on")
+    return LaidMask(laid, plain_segments(laid), note)
+
+
+def plain_segments(labelmap: NDArray[np.uint8]) -> tuple[SegDescription, ...]:
+    """Descriptions of labels of which nothing is known but their numbers."""
+    present = np.flatnonzero(np.bincount(labelmap.ravel(), minlength=256)[1:]) + 1
+    return tuple(SegDescription(int(n), f"Segment {n}") for n in present)
+
+
+def label_volume(catalog: Catalog, path: Path, context: JobContext | None = None) -> tuple[NDArray[np.uint8], Grid]:
+    """Labels of a NIfTI or NRRD file and their grid.
+
+    Raises:
+        BadInput: it is no mask. Refused: it has no geometry.
+    """
+    if catalog.is_empty:
+        raise nothing_opened([path], catalog)
+    stack = choose_stack(catalog, path=path)
+    if stack.source == "dicom" or stack.times > 1 or stack.is_colour:
+        raise BadInput("a mask is asked for, and this holds pictures", path=path, remedy="give a SEG, NIfTI or NRRD")
+    if stack.grid is None:
+        raise Refused("the mask gives no orientation, so nobody knows where it lies", path=path)
+    return as_labels(load_volume(stack, context), path), stack.grid
+
+
+def as_labels(volume: Volume, path: Path) -> NDArray[np.uint8]:
+    """Whole values 0 to 255 as uint8.
+
+    Raises:
+        BadInput: the values are no labels.
+    """
+    stored = volume.voxels
+    plain = volume.has_one_rescale and volume.rescale_of(0) == (1.0, 0.0)
+    values = stored if plain else volume.values()
+    labels = values.astype(np.uint8)
+    if not bool(np.array_equal(labels, values)):
+        raise BadInput("a mask holds whole numbers from 0 to 255, and this does not", path=path)
+    return labels
+
+
+def resample_nearest(labels: NDArray[np.uint8], own: Grid, grid: Grid) -> NDArray[np.uint8]:
+    """Labels at the centres of another grid's voxels; 0 outside."""
+    out = np.zeros(grid.size_kji, dtype=np.uint8)
+    rows, columns = np.meshgrid(np.arange(grid.size_kji[1]), np.arange(grid.size_kji[2]), indexing="ij")
+    index = np.stack([np.zeros_like(rows), rows, columns], axis=-1).astype(np.float64)
+    limits = np.asarray(own.size_kji)
+    for k in range(grid.size_kji[0]):
+        index[..., 0] = k
+        nearest = np.floor(own.lps_to_index(grid.index_to_lps(index)) + 0.5).astype(np.int64)
+        inside = np.all((nearest >= 0) & (nearest < limits), axis=-1)
+        at = nearest[inside]
+        out[k][inside] = labels[at[:, 0], at[:, 1], at[:, 2]]
+    return out
+
+
+def first_segmentation(catalog: Catalog, paths: Sequence[Path]) -> Path | None:
+    """The SEG that a path means: the file itself, or the only one below a folder."""
+    found = [o.path for o in catalog.objects if o.kind in ("SEG", "LABELMAP")]
+    if len(found) > 1 and list(paths) != found:
+        raise BadInput(f"there are {len(found)} segmentations here", path=paths[0], remedy="name one of them")
+    return found[0] if found else None
