@@ -30,7 +30,7 @@ class NoduleEmbedding:
 
     Attributes:
         centre, scale: of each column of `features`, averaged over members [columns].
-        weights: what each column is worth [columns].
+        weights: map from standardised columns to coordinates, what each is worth included [columns, c].
         hidden_centre: mean hidden vector of all members, one after the other [members * h].
         directions: map from hidden vectors to their leading directions, already weighed [members * h, d].
         constant: the constant coordinate.
@@ -44,8 +44,8 @@ class NoduleEmbedding:
     constant: float
 
     def __call__(self, prediction: NodulePrediction) -> NDArray[np.float32]:
-        """Unit vectors [n, columns + d + 1]."""
-        said = (features(prediction).mean(0) - self.centre) / self.scale * self.weights
+        """Unit vectors [n, c + d + 1]."""
+        said = (features(prediction).mean(0) - self.centre) / self.scale @ self.weights
         hidden = np.moveaxis(prediction.hidden, 0, 1).reshape(len(said), -1)
         inner = (hidden - self.hidden_centre) @ self.directions
         return unit(np.concatenate([said, inner, np.full((len(said), 1), self.constant)], 1))
