@@ -86,7 +86,10 @@ def outline(body: Body, x: F32, y: F32, z: float) -> F32:
     width = np.interp(z, _OUTLINE_Z, _OUTLINE_WIDTH) + body.fat_thickness + body.cage_half_width - 120
     shoulder = float(np.clip((z - 30) / 90, 0, 1))
     middle = 0.5 * (front + back) + 18 * shoulder * (np.abs(x) / width)
-    return superellipse(x, y, (0.0, middle), (width, 0.5 * (back - front)), 2.45 - 0.5 * shoulder)
+    surface = superellipse(x, y, (0.0, middle), (width, 0.5 * (back - front)), 2.32 - 0.35 * shoulder)
+    # The furrow over the spine, and no two sides alike.
+    furrow = 6.5 * np.exp(-((x / 19) ** 2)) * np.clip(y / 60, 0, 1)
+    return np.asarray(surface + furrow + 1.6 * np.sin(0.021 * x + 0.017 * y + 0.012 * z), dtype=np.float32)
 
 
 def cage(body: Body, x: F32, y: F32, z: ArrayLike) -> F32:
@@ -106,7 +109,7 @@ def spine_y(z: ArrayLike) -> F32:
 def heart(body: Body, x: F32, y: F32, z: ArrayLike) -> F32:
     """The heart's outer surface: ventricles, left and right atrium."""
     s = body.heart_scale
-    ventricles = ellipsoid(x, y, z, (26.0, -34.0, -42.0), (57 * s, 41 * s, 46 * s), 0.6)
+    ventricles = ellipsoid(x, y, z, (26.0, -34.0, -48.0), (57 * s, 41 * s, 48 * s), 0.6)
     right_atrium = ellipsoid(x, y, z, (-17.0, -20.0, -32.0), (30 * s, 33 * s, 40 * s))
     left_atrium = ellipsoid(x, y, z, (3.0, 18.0, -18.0), (36 * s, 19 * s, 24 * s))
     return union(union(ventricles, right_atrium, 6), left_atrium, 6)
@@ -116,15 +119,15 @@ def diaphragm_z(body: Body, x: F32, y: F32) -> F32:
     """Height of the diaphragm above (x, y)."""
     right = body.dome_right - 0.0078 * (x + 60) ** 2 - 0.0060 * (y - 2) ** 2
     left = body.dome_left - 0.0078 * (x - 62) ** 2 - 0.0060 * (y - 4) ** 2
-    middle = body.dome_left - 8 - 0.004 * (x - 8) ** 2 - 0.010 * (y + 30) ** 2
+    middle = body.dome_left + 6 - 0.004 * (x - 8) ** 2 - 0.010 * (y + 30) ** 2
     return np.asarray(np.maximum(np.maximum(right, left), middle), dtype=np.float32)
 
 
 def midline(x: F32, y: F32, z: ArrayLike) -> F32:
     """The middle of the chest that is no lung, without the heart: fat, vessels, gullet, windpipe."""
     z = np.asarray(z, dtype=np.float32)
-    half = np.interp(z, (-130, -60, -15, 15, 45, 75, 105, 135), (27, 25, 27, 31, 31, 29, 30, 44)).astype(np.float32)
-    front = superellipse(x, y, (2.0, -8.0), (half, 90.0), 1.7)
+    half = np.interp(z, (-130, -60, -15, 15, 45, 75, 105, 135), (23, 19, 19, 21, 20, 18, 20, 40)).astype(np.float32)
+    front = superellipse(x, y, (2.0, -8.0), (half, 90.0), 1.45)
     back = superellipse(x, y, (5.0, 62.0), (half * 0.78, 44.0), 2.0)
     return union(front, back, 8)
 
@@ -176,7 +179,7 @@ def _grow_lung(body: Body, side: str) -> dict[str, Tubes]:
     x, y, z = HILUM[side]
     outward = 1.0 if side == "left" else -1.0
     points = points_in_lung(body, rng, side, 5 * 2**levels)
-    end = 0.30 if body.emphysema else 0.36
+    end = 0.38 if body.emphysema else 0.46
     arteries = grow(rng, (x, y - 2, z + 2), (outward * 0.8, 0.2, -0.55), points[::2], levels, end)
     veins = grow(rng, (outward * 36, 20.0, -14.0), (outward * 0.9, -0.2, 0.35), points[1::2], levels, end * 0.95)
     aside = np.array([outward * 0.35, 0.55, -0.75], dtype=np.float32)
@@ -191,16 +194,16 @@ def great_vessels() -> Tubes:
             chain([(6, -20, -14), (-5, -30, 10), (-7, -34, 35), (-1, -22, 54)], [15, 15.5, 15, 14]),
             chain([(-1, -22, 54), (8, 2, 63), (18, 30, 57), (22, 50, 36)], [14, 13.5, 13, 12.5]),
             chain([(22, 50, 36), (22, 56, 0), (18, 61, -50), (9, 63, -100), (5, 63, -150)], [12.5, 12.5, 12, 11.5, 11]),
-            chain([(-23, -22, 62), (-23, -14, 25), (-19, -16, -8)], [8.5, 9.5, 11]),
-            chain([(42, -26, 90), (2, -42, 70), (-22, -26, 60)], [5.5, 6.5, 7.5]),
-            chain([(-48, -22, 92), (-30, -24, 78), (-23, -22, 60)], [5.5, 6.5, 8]),
+            chain([(-23, -22, 62), (-23, -14, 25), (-19, -16, -8)], [9.5, 10, 11]),
+            chain([(42, -26, 94), (2, -40, 74), (-20, -28, 60)], [6.5, 7.5, 8.5]),
+            chain([(-44, -20, 98), (-28, -24, 80), (-22, -22, 60)], [6, 7.5, 9]),
             chain([(20, -52, -12), (22, -34, 10), (21, -16, 23)], [14, 14, 12]),
             chain([(20, -14, 22), (-8, 3, 15), (-40, 8, 10)], [11, 10, 8]),
             chain([(21, -14, 23), (33, 4, 25), (43, 12, 16)], [11.5, 10, 8]),
             chain([(-26, 20, -12), (-44, 18, -15)], [7, 5.5]),
             chain([(30, 20, -12), (46, 18, -15)], [7, 5.5]),
             chain([(-23, 6, -58), (-24, 12, -150)], [11.5, 12]),
-            chain([(-2, -16, 58), (-14, -10, 92), (-32, -6, 118), (-70, 8, 122)], [6.5, 6, 5, 4.5]),
+            chain([(-2, -16, 58), (-14, -10, 92), (-32, -6, 118), (-70, 8, 122)], [7, 6.5, 5, 4.5]),
             chain([(8, 2, 64), (14, 2, 96), (20, 0, 140)], [4.2, 4, 3.8]),
             chain([(17, 20, 62), (27, 22, 95), (42, 14, 114), (76, 10, 122)], [5.5, 5, 5, 4.5]),
             chain([(-22, 0, 112), (-24, 0, 140)], [3.8, 3.8]),
@@ -228,5 +231,5 @@ def gullet() -> Tubes:
 
 
 def angle_from_front(x: F32, y: F32) -> NDArray[np.float32]:
-    """Angle around the chest's middle: 0 in front, pi at the back, the same on both sides."""
-    return np.asarray(np.arctan2(np.abs(x), -(y - 4)), dtype=np.float32)
+    """Angle around the chest's middle: 0 in front, pi at the back; the left side runs a little ahead of the right."""
+    return np.asarray(np.arctan2(np.abs(x), -(y - 4)) + 0.035 * np.tanh(x / 30), dtype=np.float32)

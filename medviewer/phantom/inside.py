@@ -23,7 +23,7 @@ def paint_heart(canvas: F32, body: Body, x: F32, y: F32, z: float, width_mm: flo
         return
     hu = body.hu
     paint(canvas, surface, hu["heart_wall"], width_mm)
-    groove = np.abs(ellipsoid(x, y, z, (26.0, -34.0, -42.0), (57 * s, 41 * s, 46 * s), 0.6)) - 1.6
+    groove = np.abs(ellipsoid(x, y, z, (26.0, -34.0, -48.0), (57 * s, 41 * s, 48 * s), 0.6)) - 1.6
     paint(canvas, np.maximum(groove, np.maximum(-surface - 9, x - 14)), hu["fat"], width_mm * 2)
     for centre, half, turn in (
         ((38.0, -26.0, -48.0), (36 * s, 18 * s, 30 * s), 0.6),
@@ -42,10 +42,10 @@ def paint_belly(canvas: F32, body: Body, x: F32, y: F32, z: float, pleura: F32, 
     hu = body.hu
     inside = np.maximum(pleura + 1.5, under * 0.75)
     paint(canvas, inside, hu["muscle"], width_mm)
-    cavity = inside + 2.4
-    paint(canvas, cavity, hu["fat"], width_mm)
+    cavity = inside + 2.0
+    paint(canvas, np.maximum(cavity, 36 - x), hu["fat"], width_mm)
     liver_edge = np.maximum(x - 46 + 0.22 * (y + 40) + 0.25 * (z + 100), 0.5 * (y - 96) + 0.4 * np.abs(x + 20) - 18)
-    paint(canvas, np.maximum(cavity + 1, liver_edge).astype(np.float32), hu["liver"], width_mm)
+    paint(canvas, np.maximum(cavity - 0.8, liver_edge).astype(np.float32), hu["liver"], width_mm)
     stomach = ellipsoid(x, y, z, (58.0, -22.0, -134.0), (44.0, 46.0, 36.0))
     paint(canvas, np.maximum(stomach, cavity), hu["muscle"], width_mm)
     paint(canvas, np.maximum(stomach + 4, cavity), hu["stomach"], width_mm)

@@ -16,8 +16,6 @@ from medviewer.phantom.trees import Tubes
 COMMON_KINDS = ("solid", "small", "part-solid", "spiculated", "juxta-pleural", "juxta-vascular")
 #: Kinds that they hardly hold, each with a definite truth: what a model has not seen yet.
 RARE_KINDS = ("ground-glass", "cavitary", "halo", "calcified-rim", "pleural-plaque")
-#: Kinds that sit on the chest wall; the wall is no part of them.
-WALL_KINDS = ("juxta-pleural", "pleural-plaque")
 
 _WAVES = 5
 
@@ -41,7 +39,7 @@ class Lesion:
         core_shift: where the solid part's middle lies, mm from the centre.
         inner_hu, inner_share: cavity (or what the rim encloses) and its diameter over the whole, or None and 0.
         spicules: spines that leave the surface; they are no part of the truth.
-        on_wall: True where the chest wall cuts it.
+        wall_depth: how far inside the wall its middle lies, over its radius; None unless the wall cuts it.
     """
 
     kind: str
@@ -58,7 +56,12 @@ class Lesion:
     inner_hu: float | None = None
     inner_share: float = 0.0
     spicules: Tubes | None = None
-    on_wall: bool = False
+    wall_depth: float | None = None
+
+    @property
+    def on_wall(self) -> bool:
+        """True where the chest wall cuts it."""
+        return self.wall_depth is not None
 
     @property
     def reach_mm(self) -> float:
@@ -107,7 +110,7 @@ def draw_lesion(
         core_hu=draw(rng, plan["core_hu"]) if "core_hu" in plan else None,
         core_share=draw(rng, plan.get("core_share", 0.0)),
         core_shift=_core_shift(rng, radius) if "core_hu" in plan else (0.0, 0.0, 0.0),
-        on_wall=kind in WALL_KINDS,
+        wall_depth=draw(rng, plan["wall_depth"]) if "wall_depth" in plan else None,
     )
     if "cavity_hu" in plan:
         lesion = replace(lesion, inner_hu=draw(rng, plan["cavity_hu"]), inner_share=draw(rng, plan["cavity_share"]))

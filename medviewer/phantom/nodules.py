@@ -14,7 +14,7 @@ from medviewer.phantom.lesion import COMMON_KINDS, Lesion, draw_lesion, readers_
 from medviewer.phantom.place import place_lesion
 from medviewer.phantom.ratings import Ratings, draw_ratings
 from medviewer.phantom.recipe import Recipe, load_recipe
-from medviewer.phantom.render import add_lesions, paint_body
+from medviewer.phantom.render import paint_chest
 from medviewer.phantom.scanner import Scanner, draw_scanner, scanned, sub_slices
 from medviewer.phantom.seeds import generator
 from medviewer.volume.grid import Grid
@@ -40,7 +40,7 @@ class PhantomCase:
         n_readers: three or four.
         pixel_mm, slice_spacing_mm: distances of voxel centres.
         origin_lps: centre of voxel [0, 0, 0], mm.
-        centre_lps: the nodule's centre, mm.
+        centre_lps: middle of the truth, mm.
         diameter_mm: longest in-slice extent of the truth, plus one pixel.
         hu: value of its solid part before the scanner's blur.
         ratings: nine ratings, each a tuple with one number a reader.
@@ -114,15 +114,12 @@ def make_case(recipe: Recipe, body: Body, scanner: Scanner, kind: str, number: i
     """Nodule `number` of one patient, of that kind."""
     rng = generator("nodule", body.patient_id, kind, number)
     lesion = place_lesion(body, draw_lesion(recipe, kind, rng), rng)
-    lattice, thin = _lattices(lesion, scanner, rng)
-    canvas, lungs = paint_body(body, thin)
-    add_lesions(canvas, lungs, thin, [lesion])
+    lattice = _lattice(lesion, scanner, rng)
+    canvas, lungs = paint_chest(body, lattice, [lesion], sub_slices(scanner.slice_spacing_mm))
     image = scanned(canvas, scanner, scanner.pixel_mm, rng)
-    n = sub_slices(scanner.slice_spacing_mm)
-    at_centres = lungs[n // 2 :: n] if n % 2 else 0.5 * (lungs[n // 2 - 1 :: n] + lungs[n // 2 :: n])
-    mask = truth_of(lesion, at_centres, lattice)
+    mask = truth_of(lesion, lungs, lattice)
     n_readers = 4 if rng.random() < 0.65 else 3
-    outlines = readers_of(lesion, at_centres, lattice, rng, n_readers)
+    outlines = readers_of(lesion, lungs, lattice, rng, n_readers)
     bits = np.zeros(mask.shape, dtype=np.uint8)
     for r, drawn in enumerate(outlines):
         bits |= drawn.astype(np.uint8) << r
@@ -138,15 +135,14 @@ def make_case(recipe: Recipe, body: Body, scanner: Scanner, kind: str, number: i
         pixel_mm=scanner.pixel_mm,
         slice_spacing_mm=scanner.slice_spacing_mm,
         origin_lps=(float(lattice.x[0]), float(lattice.y[0]), float(lattice.z[0])),
-        centre_lps=lesion.centre,
+        centre_lps=centre_of(mask, lattice),
         diameter_mm=diameter,
         hu=lesion.hu,
         ratings=draw_ratings(lesion, diameter, rng, n_readers),
     )
 
 
-def _lattices(lesion: Lesion, scanner: Scanner, rng: np.random.Generator) -> tuple[Lattice, Lattice]:
-    """The crop's voxels, and the thinner slices that are painted for them."""
+def _lattice(lesion: Lesion, scanner: Scanner, rng: np.random.Generator) -> Lattice:
     pixel, spacing = scanner.pixel_mm, scanner.slice_spacing_mm
     half = int(np.ceil((lesion.reach_mm + 0.6) / spacing)) + MARGIN_SLICES
     x, y, z = lesion.centre
@@ -154,17 +150,14 @@ def _lattices(lesion: Lesion, scanner: Scanner, rng: np.random.Generator) -> tup
     dx, dy = rng.uniform(-1.2, 1.2, 2) * pixel
     dz = rng.uniform(-0.5, 0.5) * spacing
     first = (z + dz - half * spacing, y + dy - CROP / 2 * pixel, x + dx - CROP / 2 * pixel)
-    size = (2 * half + 1, CROP, CROP)
-    lattice = Lattice.even(first, (spacing, pixel, pixel), size)
-    return lattice, thinner(lattice, spacing)
+    return Lattice.even(first, (spacing, pixel, pixel), (2 * half + 1, CROP, CROP))
 
 
-def thinner(lattice: Lattice, spacing_mm: float) -> Lattice:
-    """The lattice with each slice split into the thin ones that the slice profile averages."""
-    n = sub_slices(spacing_mm)
-    parts = (np.arange(n, dtype=np.float32) + 0.5) / n - 0.5
-    z = (lattice.z[:, None] + parts * np.float32(spacing_mm)).reshape(-1)
-    return Lattice(z.astype(np.float32), lattice.y, lattice.x)
+def centre_of(mask: NDArray[np.bool_], lattice: Lattice) -> tuple[float, float, float]:
+    """Middle of a mask `[k, j, i]` in mm (x, y, z)."""
+    k, j, i = (float(v) for v in np.argwhere(mask).mean(axis=0))
+    x = float(lattice.x[0]) + i * lattice.pixel
+    return x, float(lattice.y[0]) + j * lattice.pixel, float(lattice.z[0]) + k * lattice.step_z
 
 
 def longest_extent(mask: NDArray[np.bool_]) -> float:

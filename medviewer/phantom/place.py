@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
 from medviewer.phantom import body as anatomy
 from medviewer.phantom.body import Body
 from medviewer.phantom.lesion import Lesion
-from medviewer.phantom.recipe import draw
 from medviewer.phantom.trees import Tubes
 
 Point = tuple[float, float, float]
 
 
-def place_lesion(
-    body: Body, lesion: Lesion, rng: np.random.Generator, wall_depth: tuple[float, float] = (0.1, 0.65)
-) -> Lesion:
+def place_lesion(body: Body, lesion: Lesion, rng: np.random.Generator) -> Lesion:
     """The nodule at a place drawn for its kind, in mm of the patient."""
     side = "left" if rng.random() < 0.5 else "right"
     if lesion.on_wall:
-        return on_wall(body, lesion, _wall_point(body, rng, side), rng, wall_depth)
+        return on_wall(body, lesion, _wall_point(body, rng, side))
     if lesion.kind == "juxta-vascular":
         return beside_vessel(body, lesion, side, rng)
     points = anatomy.points_in_lung(body, rng, side, 160)
@@ -32,6 +27,23 @@ def place_lesion(
     good = np.flatnonzero((room > 2) & free & (points[:, 2] > -90))
     pick = int(rng.choice(good)) if len(good) else int(np.argmax(room))
     return lesion.placed(_scaled(points[pick], body.scale))
+
+
+def place_near(body: Body, lesion: Lesion, wanted: Point, rng: np.random.Generator) -> Lesion:
+    """The nodule as near to `wanted` (anatomy's frame) as its kind allows."""
+    point = np.asarray(wanted, dtype=np.float64)
+    side = anatomy.side_of(point)
+    if lesion.on_wall:
+        return on_wall(body, lesion, point)
+    if lesion.kind == "juxta-vascular":
+        return beside_vessel(body, lesion, side, rng, point)
+    points = np.concatenate([anatomy.points_in_lung(body, rng, side, 1500), point[None].astype(np.float32)])
+    depth = -anatomy.lung(body, points[:, 0], points[:, 1], points[:, 2]) * body.scale
+    good = np.flatnonzero((depth - lesion.reach_mm > 3) & _free_of_vessels(body, points, lesion.reach_mm, side))
+    if len(good) == 0:
+        good = np.array([int(np.argmax(depth))])
+    nearest = good[int(np.argmin(np.sum((points[good] - point) ** 2, axis=1)))]
+    return lesion.placed(_scaled(points[nearest], body.scale))
 
 
 def _scaled(point: NDArray[np.floating], scale: float) -> Point:
@@ -61,17 +73,13 @@ def _wall_point(body: Body, rng: np.random.Generator, side: str) -> NDArray[np.f
     return np.asarray(points[pick], dtype=np.float32)
 
 
-def on_wall(
-    body: Body, lesion: Lesion, start: NDArray[np.floating], rng: np.random.Generator, depth: tuple[float, float]
-) -> Lesion:
+def on_wall(body: Body, lesion: Lesion, start: NDArray[np.floating]) -> Lesion:
     """The nodule moved from `start` (anatomy's frame) out to the chest wall, so that the wall cuts it.
 
     Args:
         body: the patient.
         lesion: a nodule.
         start: a point of the lung.
-        rng: draws how deep it lies.
-        depth: range of the distance of its middle from the wall over its radius.
     """
     point = np.asarray(start, dtype=np.float64)
     for _ in range(40):
@@ -80,14 +88,15 @@ def on_wall(
             break
         point = point - gap * _outward(body, point) * 0.9
     normal = _outward(body, point)
-    away = draw(rng, depth) * lesion.radius * min(lesion.stretch) / body.scale
+    assert lesion.wall_depth is not None
+    away = lesion.wall_depth * lesion.radius * min(lesion.stretch) / body.scale
     centre = point - away * normal
     turn = lesion.turn
     if min(lesion.stretch) < 0.6:  # a plaque lies flat on the wall: its short axis is the wall's normal
         along = np.cross(normal, (0.0, 0.0, 1.0))
         along /= np.linalg.norm(along)
         turn = np.stack([along, np.cross(normal, along), normal])
-    return replace(lesion.placed(_scaled(centre, body.scale), turn), on_wall=True)
+    return lesion.placed(_scaled(centre, body.scale), turn)
 
 
 def _columns(point: NDArray[np.float64]) -> list[NDArray[np.float32]]:
@@ -105,8 +114,10 @@ def _outward(body: Body, point: NDArray[np.float64], step: float = 0.5) -> NDArr
     return slope / max(float(np.linalg.norm(slope)), 1e-6)
 
 
-def beside_vessel(body: Body, lesion: Lesion, side: str, rng: np.random.Generator) -> Lesion:
-    """The nodule moved to the side of a vessel of 2 to 6 mm, which it touches."""
+def beside_vessel(
+    body: Body, lesion: Lesion, side: str, rng: np.random.Generator, wanted: NDArray[np.float64] | None = None
+) -> Lesion:
+    """The nodule moved to the side of a vessel of 2 to 6 mm, which it touches: any, or the nearest to `wanted`."""
     trees = anatomy.lung_trees(body, side)
     tubes: Tubes = trees["veins" if rng.random() < 0.5 else "arteries"]
     tubes = tubes.where((tubes.radius_start > 1.0) & (tubes.radius_start < 3.0))
@@ -114,6 +125,8 @@ def beside_vessel(body: Body, lesion: Lesion, side: str, rng: np.random.Generato
     depth = -anatomy.lung(body, middle[:, 0], middle[:, 1], middle[:, 2]) * body.scale
     good = np.flatnonzero(depth > lesion.reach_mm * 1.6)
     pick = int(rng.choice(good)) if len(good) else int(np.argmax(depth))
+    if wanted is not None and len(good):
+        pick = int(good[np.argmin(np.sum((middle[good] - wanted) ** 2, axis=1))])
     along = tubes.end[pick] - tubes.start[pick]
     aside = np.cross(along, rng.standard_normal(3))
     aside /= max(float(np.linalg.norm(aside)), 1e-6)

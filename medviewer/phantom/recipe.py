@@ -16,7 +16,7 @@ from medviewer.places import resources_folder
 Table = Mapping[str, Any]
 
 _NEEDED = {
-    "study": ("size_kji", "spacing_kji", "top_z", "middle_xy", "table_height_y"),
+    "study": ("size_kji", "spacing_kji", "top_z", "middle_xy", "table_gap"),
     "tissue": ("air", "lung", "fat", "muscle", "blood", "marrow", "cortex", "liver"),
     "body": ("scale", "cage_half_width", "cage_half_depth", "branches"),
     "scanner": ("pixel_mm", "slice_spacing_mm", "blur_mm", "noise"),

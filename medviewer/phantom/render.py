@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -17,36 +17,59 @@ from medviewer.phantom.shapes import F32, covered
 from medviewer.phantom.wall import paint, paint_spine, paint_wall
 
 
-def paint_body(
-    body: Body, lattice: Lattice, table_y: float | None = None, context: JobContext | None = None
+def paint_chest(
+    body: Body,
+    lattice: Lattice,
+    lesions: Sequence[Lesion] = (),
+    thin_per_slice: int = 1,
+    table_y: float | None = None,
+    context: JobContext | None = None,
 ) -> tuple[F32, F32]:
-    """The patient without lesions and without the scanner's blur and noise.
+    """The patient with lesions, before the scanner's blur and noise.
+
+    Large structures are painted once a slice; vessels and lesions into `thin_per_slice` thinner slices each, which
+    the scanner averages.
 
     Args:
         body: the patient.
         lattice: where the voxels lie, in mm of the patient (the body's scale is taken into account here).
+        lesions: nodules to paint.
+        thin_per_slice: thin slices that stand for one slice.
         table_y: top of the table, or None for no table.
-        context: told how many slices are done.
+        context: asked whether to stop, once a slice.
 
     Returns:
-        HU `[k, j, i]` and the lungs' signed distance `[k, j, i]` (negative inside), both float32.
+        HU of the thin slices `[k * n, j, i]`, and the lungs' signed distance in mm at the slices' middles `[k, j, i]`
+        (negative inside), both float32.
     """
+    thin = thinner(lattice, thin_per_slice)
     place = lattice.scaled(1 / body.scale)
-    width = place.pixel
-    canvas = np.empty(lattice.shape, dtype=np.float32)
+    canvas = np.empty(thin.shape, dtype=np.float32)
     lungs = np.empty(lattice.shape, dtype=np.float32)
     x, y = place.x[None, :], place.y[:, None]
     texture = _texture(body, lattice)
     for k, z in enumerate(float(v) for v in place.z):
-        image = canvas[k]
+        if context is not None:
+            context.check()
+        slices = canvas[k * thin_per_slice : (k + 1) * thin_per_slice]
+        image = slices[0]
         image[:] = body.hu["air"]
         if table_y is not None:
-            paint_table(image, x, y, table_y / body.scale, width)
-        _paint_slice(image, lungs[k], body, x, y, z, width, next(texture))
-        if context is not None:
-            context.report(k + 1, len(place.z), "painting the body")
-    _paint_vessels(canvas, lungs, body, place)
-    return canvas, lungs * np.float32(body.scale)
+            paint_table(image, x, y, table_y / body.scale, place.pixel)
+        _paint_slice(image, lungs[k], body, x, y, z, place.pixel, next(texture))
+        slices[1:] = image
+    lungs *= np.float32(body.scale)
+    lungs_thin = np.repeat(lungs, thin_per_slice, axis=0) if thin_per_slice > 1 else lungs
+    _paint_vessels(canvas, lungs_thin, body, thin.scaled(1 / body.scale))
+    for lesion in lesions:
+        paint_lesion(canvas, lungs_thin, thin, lesion)
+    return canvas, lungs
+
+
+def thinner(lattice: Lattice, parts: int) -> Lattice:
+    """The lattice with each slice split into thin ones whose middles lie evenly over its thickness."""
+    offsets = ((np.arange(parts, dtype=np.float32) + 0.5) / parts - 0.5) * np.float32(lattice.step_z)
+    return Lattice((lattice.z[:, None] + offsets).reshape(-1).astype(np.float32), lattice.y, lattice.x)
 
 
 def _paint_slice(image: F32, lungs: F32, body: Body, x: F32, y: F32, z: float, width: float, texture: F32) -> None:
@@ -54,7 +77,9 @@ def _paint_slice(image: F32, lungs: F32, body: Body, x: F32, y: F32, z: float, w
     pleura = anatomy.cage(body, x, y, z)
     lungs[:] = anatomy.lung(body, x, y, z)
     paint_wall(image, body, x, y, z, skin, pleura, width)
-    paint(image, pleura, body.hu["fat"], width)
+    # The fat of the middle holds strands, small vessels and nodes.
+    strands = 22 * np.sin(0.31 * x + 0.09 * z) * np.sin(0.27 * y - 0.11 * z) + 0.8 * texture
+    paint(image, pleura, body.hu["fat"] + 14 + strands, width)
     # A thin line of soft tissue lines the cavity where no rib does.
     paint(image, np.maximum(np.abs(pleura + 0.2) - 0.6, lungs - 1.5), body.hu["muscle"], width)
     paint_belly(image, body, x, y, z, pleura, width)
@@ -66,7 +91,7 @@ def _paint_slice(image: F32, lungs: F32, body: Body, x: F32, y: F32, z: float, w
     paint_spine(image, body, x, y, z, width)
 
 
-def _texture(body: Body, lattice: Lattice):  # type: ignore[no-untyped-def]
+def _texture(body: Body, lattice: Lattice) -> Iterator[F32]:
     """One slice of lung texture after the other: what vessels too fine to be painted leave behind."""
     from scipy.ndimage import gaussian_filter
 
@@ -100,9 +125,3 @@ def _paint_vessels(canvas: F32, lungs: F32, body: Body, place: Lattice) -> None:
     paint_tubes(canvas, place, anatomy.great_vessels(), hu["blood"])
     paint_tubes(canvas, place, anatomy.airways().thicker(1.0, 1.3), hu["muscle"])
     paint_tubes(canvas, place, anatomy.airways(), -985)
-
-
-def add_lesions(canvas: F32, lungs: F32, lattice: Lattice, lesions: Sequence[Lesion]) -> None:
-    """Paint lesions into a body, in place."""
-    for lesion in lesions:
-        paint_lesion(canvas, lungs, lattice, lesion)

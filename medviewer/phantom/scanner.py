@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from medviewer.phantom.canvas import Lattice
 from medviewer.phantom.recipe import Recipe, draw
 from medviewer.phantom.seeds import generator
 from medviewer.phantom.shapes import F32
@@ -70,7 +71,7 @@ def scanned(
         scanner: blur and noise.
         pixel_mm: distance of columns.
         rng: the noise.
-        loudness: factor of the noise, `[j, i]` or None.
+        loudness: factor of the noise, `[k, j, i]`, or None.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -86,11 +87,23 @@ def scanned(
             sharp += scanner.sharpening * (sharp - gaussian_filter(image, sigma * 2.2, truncate=3))
         white = rng.standard_normal(image.shape, dtype=np.float32)
         noise = gaussian_filter(white, grain, truncate=3) - gaussian_filter(white, grain * 2.5, truncate=2.5)
-        noise *= scanner.noise * gain
+        # Air attenuates nothing: there the noise is lower.
+        noise *= scanner.noise * gain * np.clip((sharp + 1060) / 180, 0.35, 1)
         if loudness is not None:
-            noise *= loudness
+            noise *= loudness[k]
         out[k] = np.clip(np.rint(sharp + noise), *HU_RANGE).astype(np.int16)
     return out
+
+
+def shoulder_loudness(lattice: Lattice, z: float, gain: float, rng: np.random.Generator) -> F32:
+    """Factor of the noise `[j, i]` at height z (anatomy's frame): bones across the beam starve it, in lines along x."""
+    from scipy.ndimage import gaussian_filter1d
+
+    share = float(np.clip((z - 35) / 45, 0, 1))
+    lines = gaussian_filter1d(rng.standard_normal(len(lattice.y)), 1.2) * 1.8
+    belt = np.exp(-(((lattice.y - 28) / 55) ** 2))
+    factor = 1 + share * gain * belt * np.clip(1 + 0.6 * lines, 0, 3)
+    return np.broadcast_to(factor[:, None], lattice.shape[1:]).astype(np.float32)
 
 
 def _grain_gain(grain: float) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medviewer.errors import SaveFailed
+from medviewer.formats.atomic import write_whole
 from medviewer.phantom.nodules import PhantomCase
 from medviewer.phantom.ratings import RATING_NAMES
 
@@ -108,28 +107,6 @@ def write_training_set(folder: Path, split: str, cases: Sequence[PhantomCase]) -
     write_whole(arrays_path, packed.getvalue())
     write_whole(table_path, table.getvalue().encode())
     return arrays_path, table_path
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, flush it, then rename it: it is there whole or not at all.
-
-    Raises:
-        SaveFailed: it cannot be written; what stood there before is untouched.
-    """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
-        reason = error.strerror or type(error).__name__
-        raise SaveFailed(
-            f"the file could not be written: {reason}", path=path, remedy="free some space or choose another folder"
-        ) from error
 
 
 def _row(case: PhantomCase, kept: slice, first: int) -> dict[str, Any]:

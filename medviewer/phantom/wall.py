@@ -52,22 +52,27 @@ def paint_wall(canvas: F32, body: Body, x: F32, y: F32, z: float, skin: F32, ple
 def _muscles(
     canvas: F32, body: Body, x: F32, y: F32, z: float, skin: F32, pleura: F32, angle: F32, streaks: F32, width: float
 ) -> None:
-    value = body.hu["muscle"] + 0.7 * streaks
+    value = body.hu["muscle"] + 1.3 * streaks
     depth_of_fat = 2.5 + body.fat_thickness
     under_fat = skin + 0.62 * depth_of_fat
     # Intercostal layer, a thin plane of fat, then latissimus and serratus behind, pectorals in front.
-    paint(canvas, np.maximum(pleura - 10.5, under_fat), value, width)
+    wavy = 1.6 * np.sin(3 * angle + 0.025 * z + 5 * body.rib_phase) * np.sin(7 * angle - 0.04 * z)
+    paint(canvas, np.maximum(pleura - 10.9 - wavy, under_fat), value, width)
     shoulder = float(np.clip((z + 10) / 80, 0, 1))
     size = body.muscle_thickness
     outer = size * (0.25 + 1.35 * np.exp(-(((angle - 2.05) / 0.55) ** 2)) * (0.7 + shoulder))
     outer += size * 1.5 * np.exp(-(((angle - 0.72) / 0.42) ** 2)) * float(np.clip((z + 25) / 45, 0, 1))
+    outer *= 1 + 0.22 * np.sin(5 * angle + 0.03 * z + 6 * body.rib_phase) * np.cos(0.05 * z - 3 * angle)
     outer += 46 * max(0.0, shoulder - 0.35) * np.exp(-(((angle - 1.75) / 0.75) ** 2))
+    outer += size * 1.1 * np.exp(-(((angle - 2.62) / 0.36) ** 2))
     band = np.maximum(np.abs(pleura - 12.2 - outer / 2) - outer / 2, under_fat)
-    paint(canvas, band, value, width)
+    between = np.where(outer > 13, 0.75 - np.abs(pleura - 12.2 - outer * (0.5 + 0.12 * np.sin(4 * angle))), -9.0)
+    paint(canvas, np.maximum(band, between).astype(np.float32), value, width)
     if z > 20:  # the armpit's fat between the pectoral muscles and the shoulder blade
         side = np.abs(x)
         hollow = superellipse(side, y, (body.cage_half_width + 16, -2.0), (20.0, 26.0), 1.6)
         paint(canvas, np.maximum(hollow, 6 - pleura), body.hu["fat"] + streaks, width * 3)
+    _shoulder_muscles(canvas, body, x, y, z, skin, pleura, value, width)
     back = spine_y(z)
     erector = np.minimum(
         superellipse(np.abs(x), y, (25.0, back + 40), (22.0, 15.0), 2.2),
@@ -76,16 +81,40 @@ def _muscles(
     paint(canvas, np.maximum(erector, skin + 5.0), value, width)
 
 
+def _shoulder_muscles(
+    canvas: F32, body: Body, x: F32, y: F32, z: float, skin: F32, pleura: F32, value: NDArray[np.floating], width: float
+) -> None:
+    """The mass of muscles around the shoulder joint and the neck, with planes of fat between them."""
+    filled = float(np.clip((z - 42) / 40, 0, 1))
+    if filled <= 0:
+        return
+    side = np.abs(x)
+    inner = body.cage_half_width - 25 - 75 * float(np.clip((z - 84) / 30, 0, 1)) + 9 * np.sin(0.07 * y)
+    mass = np.maximum(skin + 4 + 0.9 * body.fat_thickness, 20 - pleura)
+    mass = np.maximum(mass, (1 - filled) * 90 - (side - inner))
+    # Shells around the joint: the deltoid, then what lies under it.
+    dx, dy = side - body.cage_half_width - 34, y - 26
+    around = np.arctan2(dy, dx)
+    reach = np.sqrt(dx * dx + dy * dy)
+    planes = np.minimum(
+        np.abs(reach - 35 - 5 * np.sin(2 * around + 0.03 * z)),
+        np.abs(reach - 60 - 9 * np.sin(3 * around + 0.04 * z + 2 * body.rib_phase)),
+    )
+    spokes = np.abs(np.sin(1.5 * around + 0.35 * np.sin(0.08 * reach) + 0.02 * z)) * reach * 0.6
+    planes = np.minimum(planes, np.where(reach > 36, spokes, 99.0))
+    paint(canvas, np.maximum(mass, 1.1 - planes).astype(np.float32), value, width * 2)
+
+
 def rib_distance(body: Body, z: float, pleura: F32, angle: F32) -> F32:
     """Signed distance of the nearest rib, from where it leaves the spine to where it becomes cartilage.
 
-    A rib runs 5.5 mm outside the pleura and sinks by about 75 mm from the back to the front.
+    A rib runs 5.5 mm outside the pleura and sinks by about 90 mm from the back to the front.
     """
     forward = 1 - angle / np.pi
-    sink = 104 * forward - 24 * forward**2
+    sink = 150 * forward - 40 * forward**2
     phase = (z + sink) / body.rib_distance + body.rib_phase
     dz = (phase - np.round(phase)) * body.rib_distance
-    k0 = np.sqrt(((pleura - 5.6) / 3.7) ** 2 + (dz / 6.4) ** 2)
+    k0 = np.sqrt(((pleura - 5.6) / 3.7) ** 2 + (dz / 6.0) ** 2)
     distance = (k0 - 1) * 3.7
     distance = np.maximum(distance, (0.50 - angle) * 70)
     return np.asarray(np.maximum(distance, (angle - 2.86) * 70), dtype=np.float32)
@@ -99,7 +128,7 @@ def _ribs(canvas: F32, body: Body, z: float, pleura: F32, angle: F32, width: flo
     cut = (z / body.rib_distance + body.rib_phase) % 1.0
     if cut < 0.55 and z < 60:
         paint(canvas, cartilage, body.hu["cartilage"], width)
-    paint_bone(canvas, body, distance, 1.15, width)
+    paint_bone(canvas, body, distance, 0.95, width)
 
 
 def _sternum(canvas: F32, body: Body, x: F32, y: F32, z: float, width: float) -> None:
@@ -134,15 +163,17 @@ def paint_spine(canvas: F32, body: Body, x: F32, y: F32, z: float, width_mm: flo
     if part >= 0.34:  # pedicles and laminae
         ring = np.maximum(canal - (6.2 if part > 0.5 else 5.0), -canal)
         paint_bone(canvas, body, np.maximum(ring, yc + 8 - y), 1.1, width_mm)
-    if 0.42 < part < 0.82:  # transverse processes
+    if 0.48 < part < 0.78:  # transverse processes
         t = np.clip((side - 12) / 24, 0, 1)
         process = np.sqrt((side - 12 - 24 * t) ** 2 + (y - (yc + 19 + 10 * t)) ** 2) - (5.0 - 1.2 * t)
         paint_bone(canvas, body, process.astype(np.float32), 1.1, width_mm)
-    # Spinous process: slants down, so each slice cuts one somewhere along its length.
-    reach = 17.0 - 9.0 * abs(part - 0.45)
-    t = np.clip((y - (yc + 31)) / reach, 0, 1)
-    spinous = np.sqrt(x**2 + (y - (yc + 31 + reach * t)) ** 2) - (3.4 - 0.8 * t)
-    paint_bone(canvas, body, spinous.astype(np.float32), 1.2, width_mm)
+    # Spinous processes slant down: each slice cuts one somewhere along its length, ligament between them.
+    beyond = np.clip(y - (yc + 30), 0, 24)
+    own_height = ((z + 0.85 * beyond) / VERTEBRA_MM + 0.37 * body.rib_phase) % 1.0
+    above = (np.abs(own_height - 0.62) - 0.27) * VERTEBRA_MM
+    column = np.maximum(np.abs(y - (yc + 40)) - 12, side - (3.6 - 0.05 * beyond))
+    paint(canvas, column.astype(np.float32), 0.5 * hu["muscle"], width_mm)
+    paint_bone(canvas, body, np.maximum(column, above).astype(np.float32), 1.1, width_mm)
     paint(canvas, canal, 14, width_mm)
     paint(canvas, ellipse(x, y, (0.0, yc + 21.0), (5.2, 4.0)), 38, width_mm)
 

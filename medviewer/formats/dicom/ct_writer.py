@@ -95,6 +95,7 @@ def write_ct_series(
     if volume.grid is None:
         raise BadInput("a volume without geometry cannot be written as CT", remedy="export its frames as pictures")
     count = volume.size_kji[0]
+    bits = _bits_needed(volume)
     head_first = volume.grid.axis_k[2] >= 0
     names = [f"IM{(count - k if head_first else k + 1):04d}.dcm" for k in range(count)]
     waiting: Path | None = None
@@ -103,9 +104,9 @@ def write_ct_series(
         waiting = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         for k, name in enumerate(names):
             context.report(k, count, "writing the images")
-            _image(volume, k, int(name[2:6]), text, uid_seed, thickness_mm).save_as(
-                waiting / name, enforce_file_format=True
-            )
+            image = _image(volume, k, int(name[2:6]), text, uid_seed, thickness_mm)
+            _pixels(image, volume, k, bits)
+            image.save_as(waiting / name, enforce_file_format=True)
         _flush(waiting)
         for name in names:
             (waiting / name).replace(folder / name)
@@ -121,29 +122,6 @@ def write_ct_series(
             shutil.rmtree(waiting, ignore_errors=True)
     context.report(count, count, "writing the images")
     return tuple(folder / name for name in names)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, flush it, then rename it: it is there whole or not at all.
-
-    Raises:
-        SaveFailed: it cannot be written; what stood there before is untouched.
-    """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        if temporary.parent.is_dir():
-            temporary.unlink(missing_ok=True)
-        reason = error.strerror or type(error).__name__
-        raise SaveFailed(
-            f"the file could not be written: {reason}", path=path, remedy="free some space or choose another folder"
-        ) from error
 
 
 def _flush(folder: Path) -> None:
@@ -190,7 +168,6 @@ def _image(volume: Volume, k: int, number: int, text: CtText, seed: str, thickne
     ds.PixelSpacing = [_decimal(grid.spacing_kji[1]), _decimal(grid.spacing_kji[2])]
     along = np.cross(grid.axis_i, grid.axis_j)
     ds.SliceLocation = _decimal(float(np.dot(grid.index_to_lps((k, 0, 0)), along)))
-    _pixels(ds, volume, k)
     ds.WindowCenter, ds.WindowWidth = _decimal(text.window[0]), _decimal(text.window[1])
     return ds
 
@@ -230,17 +207,21 @@ def _series(ds: FileDataset, text: CtText, seed: str) -> None:
     ds.DeviceSerialNumber = "0"
 
 
-def _pixels(ds: FileDataset, volume: Volume, k: int) -> None:
+def _bits_needed(volume: Volume) -> int:
+    """12 bits as scanners have, 16 where metal exceeds them; one depth for the whole series."""
+    values = volume.values()
+    lowest, highest = float(values.min()), float(values.max())
+    top = INTERCEPT + 65535
+    if not (lowest > INTERCEPT - 0.5 and highest < top + 0.5):
+        raise BadInput(
+            f"values from {lowest:.0f} to {highest:.0f} HU do not fit a CT image, which holds {INTERCEPT} to {top}"
+        )
+    return 12 if highest - INTERCEPT < 4095.5 else 16
+
+
+def _pixels(ds: FileDataset, volume: Volume, k: int, bits: int) -> None:
     rows, columns = volume.size_kji[1:]
     values = np.rint(volume.values((k, 0, 0), (1, rows, columns))[0]) - INTERCEPT
-    lowest, highest = float(values.min()), float(values.max())
-    if lowest < 0 or highest > 65535:
-        raise BadInput(
-            f"values from {lowest + INTERCEPT:.0f} to {highest + INTERCEPT:.0f} HU do not fit a CT image"
-            f" ({INTERCEPT} to {65535 + INTERCEPT})"
-        )
-    # One series, one depth: 12 bits as scanners have, 16 where metal exceeds them.
-    bits = 12 if float(volume.values().max()) - INTERCEPT <= 4095 else 16
     ds.SamplesPerPixel = 1
     ds.PhotometricInterpretation = "MONOCHROME2"
     ds.Rows, ds.Columns = rows, columns
