@@ -234,8 +234,14 @@ class SimilarCard(Card):
             tile.setVisible(True)
         self._show_parts(tiles=True, foot=" ")
 
-    def show_cases(self, cases: tuple[SimilarView, ...], source: str) -> None:
-        """Show cases, nearest first; `source` says where they come from ("own library, other patients")."""
+    def show_cases(self, cases: tuple[SimilarView, ...], source: str, *, pictures_come: bool = False) -> None:
+        """Show cases, nearest first.
+
+        Args:
+            cases: as many as there are; five are shown.
+            source: where they come from ("own library, other patients").
+            pictures_come: their pictures are being read: leave room for them, so that nothing jumps.
+        """
         shown = cases[:SHOWN]
         if not shown:
             self.set_note(source)
@@ -244,7 +250,7 @@ class SimilarCard(Card):
             return
         self.set_note(source)
         foot = contrary(shown)
-        if any(case.picture is not None for case in shown):
+        if pictures_come or any(case.picture is not None for case in shown):
             for n, tile in enumerate(self.tiles):
                 tile.show_case(shown[n] if n < len(shown) else None)
                 tile.setVisible(n < len(shown))

@@ -1,0 +1,204 @@
+"""The human work on a stack: journalled, shown as saved, back after a crash, listed, renamed, deleted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from annotating import Hand, make_window, small_volume
+from PySide6.QtCore import Qt
+from pytestqt.qtbot import QtBot
+
+from medviewer.annotation.journal import journal_folder
+from medviewer.desktop.main_window import MainWindow
+from medviewer.desktop.panels.segments import SaveState, SegmentsCard
+from medviewer.desktop.work import Work
+from medviewer.volume.volume import Volume
+
+
+@pytest.fixture
+def window(qtbot: QtBot) -> Iterator[MainWindow]:
+    made = make_window()
+    qtbot.addWidget(made)
+    yield made
+
+
+@pytest.fixture
+def work(window: MainWindow) -> Iterator[Work]:
+    made = Work(window.session, window.services, window)
+    yield made
+    made.close()
+
+
+def show(window: MainWindow, qtbot: QtBot, volume: Volume) -> None:
+    window.session.show(None, volume)
+    qtbot.waitUntil(lambda: window.session.editor is not None, timeout=5000)
+
+
+def paint(window: MainWindow, row: float = 30, column: float = 30) -> None:
+    window.actions_table.do("tool-brush")
+    Hand(window).click(row, column)
+
+
+def test_an_edit_is_in_the_journal_and_the_card_says_saved(window: MainWindow, work: Work, qtbot: QtBot) -> None:
+    show(window, qtbot, small_volume())
+    assert work.view().save is SaveState.NOTHING
+    paint(window)
+    qtbot.waitUntil(lambda: work.view().save is SaveState.SAVED, timeout=5000)
+    assert work.journal is not None
+    assert work.journal.is_confirmed
+    assert len(work.view().saved_at) == 8
+    assert list(journal_folder().glob("*.journal"))
+    segment = work.view().segments[0]
+    assert segment.name == "Segment 1"
+    assert segment.origin == "by hand"
+    assert segment.volume_ml == pytest.approx(np.pi * 16 * 2.5 / 1000, rel=0.1)
+
+
+def test_work_comes_back_when_the_stack_is_opened_again(window: MainWindow, work: Work, qtbot: QtBot) -> None:
+    show(window, qtbot, small_volume())
+    paint(window)
+    editor = window.session.editor
+    assert editor is not None
+    marked = editor.segmentation.labelmap.copy()
+    show(window, qtbot, small_volume("stack-b"))
+    assert window.session.segmentation is not None
+    assert window.session.segmentation.is_empty, "another stack starts empty"
+    window.jobs.wait()
+    window.session.show(None, small_volume())
+    qtbot.waitUntil(lambda: window.session.editor is not None, timeout=5000)
+    assert window.session.segmentation is not None
+    assert np.array_equal(window.session.segmentation.labelmap, marked)
+    assert "is back: 1 step" in window.status.sentence
+    window.actions_table.do("undo")
+    assert window.session.segmentation.is_empty, "what came back can be undone"
+
+
+def test_a_stack_without_edits_leaves_no_journal(window: MainWindow, work: Work, qtbot: QtBot) -> None:
+    show(window, qtbot, small_volume())
+    window.session.show(None, None)
+    qtbot.waitUntil(lambda: not list(journal_folder().glob("*.journal")), timeout=5000)
+
+
+def test_work_survives_kill_9_of_the_window(
+    window: MainWindow, work: Work, qtbot: QtBot, own_home: Path, tmp_path: Path
+) -> None:
+    """Another process paints in a real window and is killed; this one opens the same stack."""
+    here = Path(__file__).parent
+    script = tmp_path / "painter.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import sys, time
+            sys.path[:0] = [{str(here)!r}, {str(here.parents[1])!r}]
+            from PySide6.QtWidgets import QApplication
+            app = QApplication([])
+            from annotating import Hand, make_window, small_volume
+            from medviewer.desktop.work import Work
+            window = make_window()
+            work = Work(window.session, window.services, window)
+            window.session.show(None, small_volume())
+            while window.session.editor is None:
+                app.processEvents()
+            window.actions_table.do("tool-brush")
+            hand = Hand(window)
+            for column in (20, 30, 40):
+                hand.drag((30, column), (50, column))
+            print(window.session.segmentation.voxels(1), flush=True)
+            time.sleep(60)
+            """
+        )
+    )
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "MEDVIEWER_HOME": str(own_home)}
+    painter = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, env=environment, text=True)
+    assert painter.stdout is not None
+    voxels = int(painter.stdout.readline())
+    painter.send_signal(signal.SIGKILL)
+    painter.wait()
+    show(window, qtbot, small_volume())
+    assert window.session.segmentation is not None
+    assert window.session.segmentation.voxels(1) == voxels > 100
+    assert "is back: 3 steps" in window.status.sentence
+
+
+def test_a_second_window_on_the_same_case_keeps_a_journal_of_its_own(
+    window: MainWindow, work: Work, qtbot: QtBot
+) -> None:
+    show(window, qtbot, small_volume())
+    paint(window)
+    other = make_window()
+    qtbot.addWidget(other)
+    second = Work(other.session, other.services, other)
+    show(other, qtbot, small_volume())
+    assert other.session.editor is not None
+    assert second.journal is not None
+    assert work.journal is not None
+    assert second.journal.path != work.journal.path
+    second.close()
+
+
+def test_the_undo_text_names_what_it_would_undo(window: MainWindow, work: Work, qtbot: QtBot) -> None:
+    show(window, qtbot, small_volume())
+    paint(window)
+    assert window.status._fields["undo"].text().startswith("Undo: brush stroke, ")
+    window.actions_table.do("undo")
+    assert window.status._fields["undo"].text() == ""
+    assert "brush stroke" in window.status.sentence
+
+
+def test_segments_are_added_renamed_hidden_and_deleted_from_the_card(
+    window: MainWindow, work: Work, qtbot: QtBot
+) -> None:
+    card = SegmentsCard()
+    qtbot.addWidget(card)
+    card.segment_renamed.connect(work.rename)
+    card.segment_shown.connect(work.show)
+    card.add_asked.connect(work.add)
+    card.delete_asked.connect(work.delete_segment)
+    work.view_changed.connect(lambda: card.show_segments(work.view()))
+    show(window, qtbot, small_volume())
+    card.resize(354, 300)
+    card.show()
+    qtbot.mouseClick(card._first.button, Qt.MouseButton.LeftButton)
+    assert [s.name for s in card.view.segments] == ["Segment 1"]
+    line = card._lines[0]
+    qtbot.mouseDClick(line, Qt.MouseButton.LeftButton)
+    line._editor.setText("Nodule 7")
+    qtbot.keyClick(line._editor, Qt.Key.Key_Return)
+    assert card.view.segments[0].name == "Nodule 7"
+    assert card.view.segments[0].code == "Nodule, lung"
+    assert card.view.segments[0].code_value == "SCT 27925004"
+    qtbot.mouseClick(line._eye, Qt.MouseButton.LeftButton)
+    assert window.session.hidden_segments == {1}
+    qtbot.mouseClick(card.delete_button, Qt.MouseButton.LeftButton)
+    assert not card.view.segments
+    window.actions_table.do("undo")
+    assert [s.name for s in card.view.segments] == ["Nodule 7"]
+
+
+def test_delete_takes_the_segment_out_of_the_shown_slice_only(window: MainWindow, work: Work, qtbot: QtBot) -> None:
+    show(window, qtbot, small_volume())
+    window.session.set_brush(diameter_mm=12.0, is_sphere=True)
+    paint(window)
+    segmentation = window.session.segmentation
+    assert segmentation is not None
+    whole = segmentation.voxels(1)
+    in_slice = int((segmentation.labelmap[6] == 1).sum())
+    Hand(window).key(Qt.Key.Key_Delete)
+    assert not (segmentation.labelmap[6] == 1).any()
+    assert segmentation.voxels(1) == whole - in_slice > 0
+
+
+def test_a_stack_without_geometry_has_no_editor(window: MainWindow, work: Work, qtbot: QtBot) -> None:
+    window.session.show(None, replace(small_volume(), grid=None))
+    qtbot.wait(50)
+    assert window.session.editor is None
+    assert not work.view().has_study
