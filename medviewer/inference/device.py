@@ -37,8 +37,7 @@ def resolve_device(asked: str) -> str:
     built = "this torch is built without CUDA" if torch.version.cuda is None else "no NVIDIA driver or card was found"
     raise MissingHere(
         f"a graphics card was asked for, but {built}",
-        remedy="use --device cpu, or install a CUDA build: pip install torch --index-url "
-        "https://download.pytorch.org/whl/cu128",
+        remedy="use --device cpu, or install a CUDA build of torch: pip install --force-reinstall torch",
     )
 
 
@@ -98,3 +97,16 @@ def _free_card_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def describe_device() -> str:
+    """The graphics card by name.
+
+    Raises:
+        MissingHere: there is none that torch can use; everything then runs on the processor.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        raise MissingHere("no graphics card that torch can use was found, everything runs on the processor")
+    return f"{torch.cuda.get_device_name(0)}, CUDA {torch.version.cuda}"
