@@ -123,6 +123,7 @@ class FrameRef:
         data_offset: byte offset of the file's uncompressed pixel data, -1 where compressed or deflated.
         slope, intercept: the modality rescale of this frame.
         instance_number: as in the file, None where absent.
+        tile: first row, first column, rows, columns of the part of the frame that is meant (mosaics), or None.
     """
 
     path: Path
@@ -134,6 +135,7 @@ class FrameRef:
     slope: float = 1.0
     intercept: float = 0.0
     instance_number: int | None = None
+    tile: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

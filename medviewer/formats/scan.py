@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from medviewer.errors import BadInput, Cancelled
 from medviewer.formats import source
@@ -31,6 +32,10 @@ _CHUNK = 32
 _THREADS = min(8, 2 * (os.cpu_count() or 1))
 #: A first catalog is handed out after this many files, the next after four times as many, ...
 _FIRST_PARTIAL = 64
+_DIRECTORY_UID = b"1.2.840.10008.1.3.10"
+_MAX_DIRECTORY = 256 << 20
+#: Referenced File ID (0004,1500), CS, with its length.
+_REFERENCE = rb"\x04\x00\x00\x15CS(..)"
 
 
 @dataclass(slots=True)
@@ -174,14 +179,15 @@ def _read(path: Path, found: _Found) -> None:
     with source.open_binary(path) as file:
         start = file.read(_FIRST_READ)
     if looks_like_dicom(start):
+        if _DIRECTORY_UID in start[:1024]:
+            _read_directory(path, size, found)
+            return
         header = read_header(path, start, size)
         result = read_file_header(path, header, size)
         if isinstance(result, ImageFile):
             found.images.append(result)
         else:
             found.objects.append(result)
-            if result.kind == "DICOMDIR":
-                found.skipped += _directory_faults(path, header)
     elif source.is_archive(start):
         good, bad = source.members(path)
         found.files -= 1  # its members count
@@ -224,19 +230,26 @@ def read_header(path: Path, start: bytes, size: int) -> Header:
                 raise HeaderFault("truncated", "truncated: the file is shorter than its folder says") from None
 
 
-def _directory_faults(path: Path, header: Header) -> list[Skipped]:
-    """References of a DICOMDIR that leave its folder (PS3.10 8.2 allows plain names only)."""
-    faults = []
-    for record in header.data.items(T.DIRECTORY_RECORDS):
-        parts = record.texts(T.REFERENCED_FILE)
-        if not parts:
-            continue
-        joined = PurePosixPath(*parts)
-        strange = any(p in ("..", "") or "/" in p or ":" in p for p in parts) or joined.is_absolute()
-        if strange:
-            shown = "\\".join(parts)[:100]
-            faults.append(Skipped(path, f"a reference leaves the folder: {shown}", "outside-folder"))
-    return faults
+def _read_directory(path: Path, size: int, found: _Found) -> None:
+    """List a DICOMDIR and name references that leave its folder (PS3.10 8.2 and 8.5 allow plain names only).
+
+    The files themselves are found by looking into the folder. References are searched for, not parsed: offsets
+    and lengths of damaged directories lie.
+    """
+    data = source.read_all(path, limit=_MAX_DIRECTORY)
+    strange = []
+    count = 0
+    for match in re.finditer(_REFERENCE, data, re.DOTALL):
+        length = int.from_bytes(match[1], "little")
+        parts = [p.strip() for p in data[match.end() : match.end() + length].decode("latin-1").strip(" \0").split("\\")]
+        count += 1
+        if any(p in ("..", "") or "/" in p or ":" in p for p in parts):
+            strange.append("\\".join(parts)[:100])
+    summary = f"DICOMDIR - {count} references"
+    found.objects.append(ObjectFile(path, "DICOMDIR", summary, ""))
+    found.skipped += [
+        Skipped(path, f"a reference leaves the folder: {name}", "outside-folder") for name in dict.fromkeys(strange)
+    ]
 
 
 def _same_bytes(one: ImageFile, other: ImageFile) -> bool:

@@ -220,6 +220,10 @@ class _Parser:
                 if tag in (_SEQUENCE_END, _ITEM_END):  # a stray delimiter; pydicom steps over it as well
                     pos += 8
                     continue
+                if tag == _ITEM and length != _UNDEFINED:  # an orphan; its elements are nobody's
+                    self.need(pos + 8 + length, tag)
+                    pos += 8 + length
+                    continue
                 raise HeaderFault("bad-header", f"an item stands outside a sequence at byte {pos}")
             vr = buffer[pos + 4 : pos + 6]
             if explicit and vr.isalpha() and vr.isupper():

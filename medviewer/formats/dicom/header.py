@@ -20,6 +20,7 @@ from medviewer.formats.dicom.elements import (
     HeaderFault,
     tag_text,
 )
+from medviewer.formats.dicom.mosaic import Mosaic, read_mosaic
 from medviewer.formats.dicom.planes import FramePlane, frame_planes
 from medviewer.formats.dicom.sop_classes import object_kind
 from medviewer.formats.dicom.syntaxes import NATIVE, is_known, syntax_name
@@ -55,7 +56,7 @@ class ImageFile:
         unit: of the values after rescale.
         frame_times_ms: start of each frame of a cine.
         is_localizer: by ImageType.
-        mosaic_tiles: number of tiles of a Siemens mosaic, 0 otherwise.
+        mosaic: how a Siemens mosaic is tiled, None for every other picture.
         study_description, series_description: for lists.
         order_time: content or acquisition time, for ordering.
     """
@@ -81,7 +82,7 @@ class ImageFile:
     unit: str
     frame_times_ms: tuple[float, ...]
     is_localizer: bool
-    mosaic_tiles: int
+    mosaic: Mosaic | None
     order_time: str
 
 
@@ -106,6 +107,8 @@ def read_file_header(path: Path, header: Header, size: int) -> ImageFile | Objec
     if kind is None and not has_pixels:
         if not data.raw and not data.sequences:
             raise HeaderFault("not-dicom", "not DICOM (no element that a medical image has)")
+        if T.ROWS in data:
+            raise HeaderFault("no-pixels", "the header of a picture without its pixels")
         kind = "no-pixels"
     if kind is not None:
         return _object(path, header, kind, charsets)
@@ -141,7 +144,7 @@ def read_file_header(path: Path, header: Header, size: int) -> ImageFile | Objec
         unit=_unit(data, layout),
         frame_times_ms=_frame_times(data, layout.frames),
         is_localizer=len(image_type) > 2 and image_type[2].upper() in ("LOCALIZER", "SCOUT", "TOPOGRAM"),
-        mosaic_tiles=_mosaic_tiles(data, image_type),
+        mosaic=read_mosaic(data, image_type, layout),
         order_time=data.text(T.CONTENT_TIME) or data.text(T.ACQUISITION_TIME),
     )
 
@@ -315,12 +318,6 @@ def _frame_times(data: Elements, frames: int) -> tuple[float, ...]:
     if (step is None or step <= 0) and rate is not None and rate > 0:
         step = 1000.0 / rate
     return tuple(step * n for n in range(frames)) if step is not None and step > 0 else ()
-
-
-def _mosaic_tiles(data: Elements, image_type: Sequence[str]) -> int:
-    if "MOSAIC" not in (part.upper() for part in image_type):
-        return 0
-    return max(1, data.integer(T.SIEMENS_MOSAIC_IMAGES) or 1)
 
 
 def _other_faults(data: Elements) -> list[Quality]:

@@ -69,7 +69,7 @@ def stored_from_bytes(data: bytes, bit_offset: int, layout: PixelLayout, *, big_
     """Stored values of one frame: [rows, columns] or RGB [rows, columns, 3].
 
     Args:
-        data: bytes that hold the frame.
+        data: bytes that hold the frame; whole 16-bit words where `swap`.
         bit_offset: where it begins in them (whole bytes but for one-bit pixels).
         layout: the file's.
         big_endian: order of bytes in a word.
@@ -85,10 +85,9 @@ def stored_from_bytes(data: bytes, bit_offset: int, layout: PixelLayout, *, big_
         raw = np.frombuffer(data, np.uint8, count=(bit_offset % 8 + bits + 7) // 8, offset=first)
         unpacked = np.unpackbits(raw, bitorder="little")[bit_offset % 8 : bit_offset % 8 + bits]
         return unpacked.reshape((rows, columns) if samples == 1 else (rows, columns, samples))
-    raw = np.frombuffer(data, np.uint8, count=bits // 8, offset=bit_offset // 8)
     if swap and layout.bits_allocated == 8:
-        even = raw[: raw.size // 2 * 2].reshape(-1, 2)[:, ::-1].ravel()
-        raw = np.concatenate([even, raw[raw.size // 2 * 2 :]])
+        data = np.frombuffer(data, ">u2", count=len(data) // 2).astype("<u2").tobytes() + data[len(data) // 2 * 2 :]
+    raw = np.frombuffer(data, np.uint8, count=bits // 8, offset=bit_offset // 8)
     if layout.photometric == "YBR_FULL_422" and layout.bits_allocated == 8:
         return to_rgb(from_422(raw, rows, columns))
     dtype = layout.dtype.newbyteorder(">" if big_endian else "<")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -122,6 +122,13 @@ def read_stored(frame: FrameRef, out: AnyArray | None = None) -> AnyArray:
     """
     layout = frame.layout
     assert layout is not None
+    if frame.tile is not None:
+        row, column, rows, columns = frame.tile
+        tile = read_stored(replace(frame, tile=None))[row : row + rows, column : column + columns]
+        if out is None:
+            return np.ascontiguousarray(tile)
+        out[...] = tile
+        return out
     if frame.data_offset >= 0 and is_direct(layout):
         target = np.empty((layout.rows, layout.columns), layout.dtype) if out is None else out
         offset = frame.data_offset + frame.frame * (frame_bits(layout) // 8)
@@ -149,6 +156,10 @@ def _read_slowly(frame: FrameRef, layout: PixelLayout) -> AnyArray:
         bits = frame_bits(layout)
         first_bit = frame.frame * bits
         start, length = first_bit // 8, (first_bit % 8 + bits + 7) // 8
+        big = layout.transfer_syntax == EXPLICIT_BE
+        swap = big and opened.header.pixel_vr == "OW"
+        if swap:  # whole 16-bit words
+            start, length = start - start % 2, length + start % 2 + (length + start % 2) % 2
         if opened.inflated is not None:
             at = opened.header.pixel_offset + start
             data = opened.inflated[at : at + length]
@@ -156,9 +167,7 @@ def _read_slowly(frame: FrameRef, layout: PixelLayout) -> AnyArray:
             with opened.lock:
                 opened.file.seek(opened.header.pixel_offset + start)
                 data = opened.file.read(length)
-        big = layout.transfer_syntax == EXPLICIT_BE
-        swap = big and opened.header.pixel_vr == "OW"
-        return stored_from_bytes(data, first_bit % 8, layout, big_endian=big, swap=swap)
+        return stored_from_bytes(data, first_bit - 8 * start, layout, big_endian=big, swap=swap)
     with opened.lock:
         if opened.frames is None:
             opened.frames = locate_frames(

@@ -27,6 +27,7 @@ from medviewer.formats.catalog import (
 )
 from medviewer.formats.dicom.geometry import SAME_PLACE, distances, normal_of, stack_geometry
 from medviewer.formats.dicom.header import ImageFile
+from medviewer.formats.dicom.mosaic import tile_planes
 from medviewer.formats.dicom.planes import PLANAR_MODALITIES, FramePlane, orthonormal
 from medviewer.formats.dicom.times import TimeSplit, split_times
 
@@ -40,11 +41,18 @@ _RUNS = frozenset({"US", "XA", "RF", "ES", "NM", "IVUS", "OP", "XC", "GM", "SM",
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """One frame of one file with its plane."""
+    """One frame of one file, or one tile of a mosaic, with its plane."""
 
     file: ImageFile
     frame: int
     plane: FramePlane
+    tile: tuple[int, int, int, int] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        layout = self.file.layout
+        return (layout.rows, layout.columns) if self.tile is None else (self.tile[2], self.tile[3])
 
     @property
     def order(self) -> tuple[int, str, int]:
@@ -66,12 +74,14 @@ def build_patients(
         Patients with their studies, series and stacks in reading order; and the copies that were left out.
     """
     kept, copies = _without_copies(sorted(images, key=lambda f: str(f.path)), same_bytes)
+    home_of: dict[tuple[str, str, str], str] = {}  # a series has one study, whatever its files say
     by_patient: dict[tuple[str, str], dict[str, dict[str, list[ImageFile]]]] = {}
     for file in kept:
         text = file.text
         studies = by_patient.setdefault((text.patient_id, text.patient_name), {})
-        series = studies.setdefault(file.study_uid, {})
-        series.setdefault(file.series_uid or f"file:{file.path.name}", []).append(file)
+        uid = file.series_uid or f"file:{file.path.name}"
+        home = home_of.setdefault((text.patient_id, text.patient_name, uid), file.study_uid)
+        studies.setdefault(home, {}).setdefault(uid, []).append(file)
     copied = Counter(file.series_uid for file, _ in copies)
     patients = []
     for (patient_id, name), studies in by_patient.items():
@@ -138,7 +148,7 @@ def _by_file_class(files: Sequence[ImageFile]) -> list[list[ImageFile]]:
         kind = "colour" if layout.samples == 3 else "palette" if layout.is_palette else "grey"
         key = (
             file.sop_class, layout.rows, layout.columns, layout.samples, kind, layout.dtype.str, file.inverted,
-            file.frame_of_reference_uid, file.is_localizer, bool(file.mosaic_tiles), alone,
+            file.frame_of_reference_uid, file.is_localizer, file.mosaic, alone,
         )  # fmt: skip
         groups.setdefault(key, []).append(file)
     return list(groups.values())
@@ -147,30 +157,43 @@ def _by_file_class(files: Sequence[ImageFile]) -> list[list[ImageFile]]:
 def _stacks_of(files: Sequence[ImageFile]) -> list[Stack]:
     """Stacks of files of one class."""
     pictures = [Picture(file, n, plane) for file in files for n, plane in enumerate(file.planes)]
-    if files[0].mosaic_tiles:
-        return [_loose(pictures, Quality("mosaic", "tiles of several slices in one picture, shown as stored"))]
+    extra: list[Quality] = []
+    if files[0].mosaic is not None:
+        pictures = [tile for file in files for tile in _tiles(file)]
+        extra.append(Quality("mosaic", f"unpacked from pictures of {files[0].mosaic.tiles} tiles"))
+        if pictures[0].tile is None:
+            return [_loose(pictures, Quality("mosaic", "tiles of several slices in one picture, shown as stored"))]
     placed = [p for p in pictures if p.plane.position is not None and p.plane.orientation is not None]
     loose = [p for p in pictures if p.plane.position is None or p.plane.orientation is None]
     stacks: list[Stack] = []
     by_spacing = _clusters(placed, _same_spacing)
+    if len(by_spacing) > 1:
+        kinds = ", ".join(sorted({_spacing_text(group[0].plane) for group in by_spacing}))
+        extra.append(Quality("mixed-spacing", f"the series has pixel spacings of {kinds}"))
+    directions = len(_clusters(placed, _same_orientation))
+    if directions > 1:
+        extra.append(Quality("mixed-orientation", f"the series has pictures in {directions} directions"))
     for same_spacing in by_spacing:
         by_orientation = _clusters(same_spacing, _same_orientation)
-        extra = []
-        if len(by_spacing) > 1:
-            kinds = ", ".join(sorted({_spacing_text(group[0].plane) for group in by_spacing}))
-            extra.append(Quality("mixed-spacing", f"the series has pixel spacings of {kinds}"))
-        if len(by_orientation) > 1:
-            detail = f"the series has pictures in {len(by_orientation)} directions"
-            extra.append(Quality("mixed-orientation", detail))
         if len(by_orientation) > 2 and all(len(group) == 1 for group in by_orientation):
             stacks.append(_loose(same_spacing, *extra))
             continue
         for group in by_orientation:
-            named = len(by_orientation) > 1
+            named = directions > 1
             stacks += _placed_stacks(group, extra, name=_plane_name(group[0].plane) if named else "")
     if loose:
         stacks.append(_loose(loose, name="without position" if placed else ""))
     return stacks
+
+
+def _tiles(file: ImageFile) -> list[Picture]:
+    """The slices of a mosaic, or the mosaic itself where its geometry is unknown."""
+    assert file.mosaic is not None
+    plane = file.planes[0]
+    tiles = tile_planes(file.mosaic, plane, file.layout)
+    if not tiles:
+        return [Picture(file, 0, plane)]
+    return [Picture(file, 0, tile_plane, tile) for tile, tile_plane in tiles]
 
 
 def _same_spacing(a: Picture, b: Picture) -> bool:
@@ -244,20 +267,20 @@ def _volume(
 ) -> Stack:
     first_time = part.times[0]
     sample = first_time[0]
-    layout = sample.file.layout
+    rows, columns = sample.size
     positions = np.array([p.plane.position for p in first_time], dtype=np.float64)
     geometry = stack_geometry(
-        positions, frame[0], frame[1], sample.plane.spacing, sample.plane.thickness, (layout.rows, layout.columns)
+        positions, frame[0], frame[1], sample.plane.spacing, sample.plane.thickness, (rows, columns)
     )
     ordered = [picture for time in part.times for picture in time]
     times, count = len(part.times), len(first_time)
     grid = geometry.grid
     if times > 1 and count == 1:
-        kind, size, times = StackKind.CINE, (len(ordered), layout.rows, layout.columns), 1
+        kind, size, times = StackKind.CINE, (len(ordered), rows, columns), 1
         grid = None
     else:
         kind = StackKind.FOUR_D if times > 1 else StackKind.VOLUME if count > 1 else StackKind.SINGLE
-        size = (count, layout.rows, layout.columns)
+        size = (count, rows, columns)
     spacing = sample.plane.spacing
     label = ", ".join(text for text in (name, part.name) if text)
     return _stack(
@@ -339,6 +362,7 @@ def _stack(
             slope=p.plane.slope if p.file.layout.samples == 1 else 1.0,
             intercept=p.plane.intercept if p.file.layout.samples == 1 else 0.0,
             instance_number=p.file.instance_number,
+            tile=p.tile,
         )
         for p in ordered
     )
