@@ -40,6 +40,7 @@ class InputRule:
     Attributes:
         orientation: directions of increasing i, j, k as letters of R L A P H F.
         spacing_mm: distance of voxels.
+        coarsest_mm: voxels further apart than this along any axis are not resampled but refused.
         smallest_mm, largest_mm: sizes (k, j, i) of volumes that are taken as they are.
         usual_mm: the middle of the training crops' sizes (k, j, i).
         margin_mm: what is added around a person's box.
@@ -50,6 +51,7 @@ class InputRule:
 
     orientation: tuple[str, str, str]
     spacing_mm: float
+    coarsest_mm: float
     smallest_mm: tuple[float, ...]
     largest_mm: tuple[float, ...]
     usual_mm: tuple[float, ...]
@@ -75,6 +77,7 @@ class InputRule:
             return cls(
                 (i, j, k),
                 float(rule["spacing_mm"]),
+                float(rule["coarsest_mm"]),
                 tuple(float(v) for v in rule["smallest_mm_kji"]),
                 tuple(float(v) for v in rule["largest_mm_kji"]),
                 tuple(float(v) for v in rule["usual_mm_kji"]),
@@ -98,6 +101,12 @@ def crop_grid(grid: Grid, prompt: Prompt, rule: InputRule, title: str) -> Grid |
 
     A volume that is a crop already keeps its own voxel centres where its axes and spacing allow it.
     """
+    coarsest = max(grid.spacing_kji)
+    if coarsest > rule.coarsest_mm:
+        return (
+            f"the voxels of this volume are up to {coarsest:.1f} mm apart: {title} was trained on "
+            f"{rule.spacing_mm:.1f} mm and takes up to {rule.coarsest_mm:.1f} mm"
+        )
     whole = _extent_mm(grid, rule)
     box = prompt.box_lps
     span = " x ".join(f"{v:.0f}" for v in whole[::-1])

@@ -27,6 +27,7 @@ CONFIG: dict[str, Any] = {
     "input": {
         "orientation": ["R", "A", "H"],
         "spacing_mm": 1.0,
+        "coarsest_mm": 2.0,
         "smallest_mm_kji": [12, 12, 12],
         "largest_mm_kji": [64, 66, 64],
         "usual_mm_kji": [24, 24, 24],

@@ -138,6 +138,9 @@ def test_what_it_was_not_trained_on_is_answered_with_a_reason(package: ModelPack
     assert unknown.abstained is not None and "Hounsfield" in unknown.abstained
     flat = ask(package, Volume(np.full((24, 24, 24), 3, np.uint8), Grid.plain((24, 24, 24)), modality="MR"))
     assert flat.abstained is not None and "one grey value" in flat.abstained
+    thick = Volume(volume.voxels, Grid.plain((24, 24, 24), (6.5, 0.7, 0.7)), modality="MR")
+    coarse = ask(package, thick, Prompt.of((8, 8, 60)))
+    assert coarse.abstained is not None and "up to 6.5 mm apart" in coarse.abstained
     tiny = ask(package, Volume(volume.voxels[:5], Grid.plain((5, 24, 24)), modality="MR"))
     assert tiny.abstained is not None and "needs at least" in tiny.abstained
 

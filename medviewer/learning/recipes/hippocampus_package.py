@@ -56,6 +56,7 @@ def config() -> dict[str, Any]:
         "input": {
             "orientation": ["R", "A", "H"],
             "spacing_mm": 1.0,
+            "coarsest_mm": 2.0,
             "smallest_mm_kji": [22, 34, 26],
             "largest_mm_kji": [60, 70, 60],
             "usual_mm_kji": [36, 50, 36],
@@ -214,9 +215,10 @@ def _write(
     limits = calibration.get("abstain", {"volume_ml": [0, 0], "agreement": 0})
     low, high = limits["volume_ml"]
     abstains = (
-        "When the series is not MR, when a volume larger than 60 to 70 mm comes without a box or a click, when the box is "
-        f"larger than that, when less than {low} ml or more than {high} ml are drawn, or when the members' masks agree "
-        f"with a Dice below {limits['agreement']}."
+        "When the series is not MR, when voxels are more than 2 mm apart, when a volume larger than 60 to 70 mm comes "
+        "without a box or a click, when the box is larger than that, when less than "
+        f"{low} ml or more than {high} ml are drawn, or when the members' masks agree with a Dice below "
+        f"{limits['agreement']}."
     )
     return write_package(
         folder,
