@@ -2,18 +2,27 @@
 
 A job has one outcome: done, cancelled, or failed with a sentence. A result that nobody wants any more (of a case
 that is no longer shown) is dropped. Progress becomes visible after `SHOW_AFTER_MS`, so that quick work never flickers.
+
+Worker threads never touch a Qt object that may die: they put calls into a mailbox, and the mailbox lives as long as the
+process.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
+import queue
+import sys
 import threading
 import time
+import weakref
+from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
-from PySide6.QtCore import QObject, QRunnable, QThreadPool, QTimer, Signal
+import shiboken6
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
 from medviewer.desktop.logs import traceback_without_text
 from medviewer.errors import Cancelled, MedviewerError
@@ -23,6 +32,56 @@ log = logging.getLogger(__name__)
 
 #: Progress is shown only for work that lasts longer than this (LOOK: "Progress after 300 ms").
 SHOW_AFTER_MS = 300
+
+#: Calls from workers are handled this long before the Qt thread looks at its other events.
+DRAIN_S = 0.004
+
+
+class Mailbox(QObject):
+    """Takes calls from any thread and makes them in the Qt thread, in order. One for the process: `mailbox()`."""
+
+    _wake = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: deque[Callable[[], None]] = deque()
+        self._lock = threading.Lock()
+        self._awake = False
+        self._wake.connect(self._drain, Qt.ConnectionType.QueuedConnection)
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Any thread: have a call made in the Qt thread."""
+        with self._lock:
+            self._calls.append(call)
+            sleeping, self._awake = not self._awake, True
+        if sleeping:
+            self._wake.emit()
+
+    def _drain(self) -> None:
+        until = time.monotonic() + DRAIN_S
+        while True:
+            with self._lock:
+                if not self._calls:
+                    self._awake = False
+                    return
+                call = self._calls.popleft()
+            try:
+                call()
+            except Exception:
+                sys.excepthook(*sys.exc_info())
+            if time.monotonic() > until:
+                self._wake.emit()
+                return
+
+
+_mailbox: list[Mailbox] = []
+
+
+def mailbox() -> Mailbox:
+    """The process's mailbox; first asked for in the Qt thread."""
+    if not _mailbox:
+        _mailbox.append(Mailbox())
+    return _mailbox[0]
 
 
 class Outcome(StrEnum):
@@ -34,35 +93,28 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-class Job(QObject):
-    """One piece of work under way. Lives in the Qt thread; made by `Jobs.start` only.
+class Job:
+    """One piece of work under way; made by `Jobs.start` only, read in the Qt thread.
 
     Attributes:
-        name: what the work is, for people ("Reading 240 slices").
+        name: what the work is, for people ("Reading slices").
         progress: the newest Progress.
         outcome: how it stands.
         failure: the sentence of a failed job.
         visible: True once it has lasted long enough to be shown.
     """
 
-    _news = Signal()
-    _ended = Signal()
-
-    def __init__(self, name: str, work: Callable[[JobContext], Any], parent: QObject) -> None:
-        super().__init__(parent)
+    def __init__(self, name: str, work: Callable[[JobContext], Any]) -> None:
         self.name = name
         self.progress = Progress(0)
         self.outcome = Outcome.RUNNING
         self.failure: str | None = None
         self.visible = False
-        self.started = time.monotonic()
         self._work = work
         self._token = CancelToken()
         self._lock = threading.Lock()
         self._newest: Progress | None = None
         self._partial: Any = None
-        self._result: Any = None
-        self._error: BaseException | None = None
 
     def cancel(self) -> None:
         """Ask the work to stop; the outcome follows as soon as it looks."""
@@ -73,42 +125,81 @@ class Job(QObject):
         """True once `cancel` was called."""
         return self._token.cancelled
 
-    def _listen(self, progress: Progress) -> None:
-        """Worker thread: keep the newest progress; wake the Qt thread once, not once a report."""
-        with self._lock:
-            idle = self._newest is None
-            self._newest = progress
-            if progress.partial is not None:
-                self._partial = progress.partial
-        if idle:
-            self._news.emit()
-
     def _take_news(self) -> tuple[Progress | None, Any]:
         with self._lock:
             newest, self._newest = self._newest, None
             partial, self._partial = self._partial, None
         return newest, partial
 
-    def _run(self) -> None:
-        """Worker thread: do the work and keep what came of it."""
+    def _run(self, news: Callable[[], None], ended: Callable[[Any, BaseException | None], None]) -> None:
+        """Worker thread: do the work; several reports that nobody has looked at yet are merged into the newest."""
+        box = mailbox()
+
+        def listen(progress: Progress) -> None:
+            with self._lock:
+                idle = self._newest is None
+                self._newest = progress
+                if progress.partial is not None:
+                    self._partial = progress.partial
+            if idle:
+                box.post(news)
+
+        result, failure = None, None
         try:
             self._token.raise_if_cancelled()
-            self._result = self._work(JobContext(self._token, self._listen))
+            result = self._work(JobContext(self._token, listen))
         except BaseException as error:  # everything must reach the Qt thread, whatever it is
-            self._error = error
-        self._ended.emit()
+            failure = error
+        box.post(lambda: ended(result, failure))
 
 
-class _Runnable(QRunnable):
-    def __init__(self, job: Job) -> None:
-        super().__init__()
-        self._job = job
+class _Threads:
+    """Daemon threads that take the most urgent work first; started when there is work for them."""
 
-    def run(self) -> None:
-        try:
-            self._job._run()
-        except RuntimeError:  # the window went away while the work ran: nobody is left to tell
-            log.debug("job ended after its window")
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._queue: queue.PriorityQueue[tuple[int, int, Callable[[], None] | None]] = queue.PriorityQueue()
+        self._order = itertools.count()
+        self._threads: list[threading.Thread] = []
+        self._pending = 0
+        self._lock = threading.Lock()
+
+    def submit(self, priority: int, work: Callable[[], None]) -> None:
+        """Have work done; it counts as pending until it is over."""
+        with self._lock:
+            self._pending += 1
+        self._queue.put((-priority, next(self._order), work))
+        with self._lock:
+            if len(self._threads) < min(self._count, self._pending):
+                thread = threading.Thread(target=self._loop, name=f"job-{len(self._threads)}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _loop(self) -> None:
+        while True:
+            _, _, work = self._queue.get()
+            if work is None:
+                return
+            try:
+                work()
+            finally:
+                with self._lock:
+                    self._pending -= 1
+
+    def end(self) -> None:
+        """Let the threads go once what is queued has been done."""
+        for _ in self._threads:
+            self._queue.put((10**9, next(self._order), None))
+
+    def join(self, seconds: float) -> bool:
+        """Wait until nothing is queued or runs; False after too long."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            with self._lock:
+                if self._pending == 0:
+                    return True
+            time.sleep(0.005)
+        return False
 
 
 class Jobs(QObject):
@@ -118,8 +209,9 @@ class Jobs(QObject):
 
     def __init__(self, parent: QObject | None = None, threads: int = 4) -> None:
         super().__init__(parent)
-        self._pool = QThreadPool(self)
-        self._pool.setMaxThreadCount(threads)
+        mailbox()
+        self._threads = _Threads(threads)
+        weakref.finalize(self, self._threads.end)
         self._running: list[Job] = []
         self.on_failure: Callable[[Job, BaseException], None] = log_failure
 
@@ -152,16 +244,22 @@ class Jobs(QObject):
         Args:
             name: what the work is, for people.
             work: gets a JobContext; its return value is given to `on_done`.
+            on_done: gets the result.
             on_partial: gets the newest `Progress.partial`; several quick ones may be merged into the last.
+            on_progress: gets the newest Progress; several quick ones may be merged into the last.
             on_failed: gets the sentence; without it the failure is shown by the window (`on_failure`).
+            on_cancelled: called when the work has stopped because it was asked to.
             wanted: asked before every callback; once False the result is stale and dropped.
             quiet: never shown in the list of jobs (thumbnails, say).
             priority: higher starts first where threads are scarce.
         """
-        job = Job(name, work, self)
+        job = Job(name, work)
+
+        def alive() -> bool:
+            return shiboken6.isValid(self)
 
         def still_wanted() -> bool:
-            return wanted is None or wanted()
+            return alive() and (wanted is None or wanted())
 
         def news() -> None:
             progress, partial = job._take_news()
@@ -175,18 +273,20 @@ class Jobs(QObject):
             if job.visible:
                 self.changed.emit()
 
-        def ended() -> None:
+        def ended(result: Any, error: BaseException | None) -> None:
+            if not alive():
+                return
             news()
             if job in self._running:
                 self._running.remove(job)
-            error, fresh = job._error, still_wanted()
+            fresh = still_wanted()
             job.outcome = (
                 Outcome.DONE if error is None else Outcome.CANCELLED if isinstance(error, Cancelled) else Outcome.FAILED
             )
             try:
                 if error is None:
                     if fresh and on_done is not None:
-                        on_done(job._result)
+                        on_done(result)
                 elif isinstance(error, Cancelled):
                     if on_cancelled is not None:
                         on_cancelled()
@@ -195,22 +295,22 @@ class Jobs(QObject):
                     if fresh and on_failed is not None:
                         log_failure(job, error)
                         on_failed(job.failure)
-                    else:
+                    elif fresh:
                         self.on_failure(job, error)
+                    else:
+                        log_failure(job, error)
             finally:
-                self.changed.emit()
-                job.deleteLater()
+                if alive():
+                    self.changed.emit()
 
         def show() -> None:
             if job.outcome is Outcome.RUNNING and not quiet:
                 job.visible = True
                 self.changed.emit()
 
-        job._news.connect(news)
-        job._ended.connect(ended)
         self._running.append(job)
-        QTimer.singleShot(SHOW_AFTER_MS, job, show)
-        self._pool.start(_Runnable(job), priority)
+        QTimer.singleShot(SHOW_AFTER_MS, self, show)
+        self._threads.submit(priority, lambda: job._run(news, ended))
         return job
 
     def cancel_all(self) -> None:
@@ -220,7 +320,7 @@ class Jobs(QObject):
 
     def wait(self, milliseconds: int = 2000) -> bool:
         """Wait for the threads; only for closing and for tests."""
-        return self._pool.waitForDone(milliseconds)
+        return self._threads.join(milliseconds / 1000)
 
 
 def sentence_of(error: BaseException) -> str:
@@ -234,7 +334,7 @@ def sentence_of(error: BaseException) -> str:
     )
 
 
-def log_failure(job: Job, error: BaseException) -> None:
+def log_failure(_: Job, error: BaseException) -> None:
     """Write type and traceback to the log; the message may hold patient data and stays out."""
     expected = isinstance(error, MedviewerError)
     log.warning("job failed: %s%s", type(error).__name__, "" if expected else "\n" + traceback_without_text(error))

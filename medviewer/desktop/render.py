@@ -140,14 +140,14 @@ def _go(picture: Picture, session: Any, view: Any) -> None:
 def _lay_over(path: Path, session: Any, volume: Volume) -> None:
     """Read a segmentation and lay it on the volume's grid."""
     from medviewer.annotation.editor import Editor
-    from medviewer.annotation.segmentation import Segment, Segmentation
+    from medviewer.annotation.segmentation import Segment, Segmentation, colour_of
 
     if volume.grid is None:
         raise BadInput("this stack carries no geometry, so nothing can be laid over it", path=path)
     if not path.exists():
         raise BadInput("there is nothing at this path", path=path)
     labelmap, segments = _labels_of(path, volume)
-    made = [Segment(d.number, d.label, d.colour) for d in segments] if segments else ()
+    made = [Segment(d.number, d.label, d.colour or colour_of(d.number)) for d in segments] if segments else ()
     session.set_editor(Editor(Segmentation.from_labelmap(volume.grid, labelmap, made)))
 
 
