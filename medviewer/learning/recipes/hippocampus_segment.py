@@ -21,10 +21,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from medviewer.inference.networks.unet3d import UNet3D
-from medviewer.inference.volume_patch import normalise, pad_to_multiple
+from medviewer.inference.segment_volume import mirrored_probabilities
+from medviewer.inference.volume_patch import normalise
 from medviewer.jobs import JobContext
 from medviewer.learning.datasets.hippocampus import LABELS, HippocampusCase, part_of, read_cases
 from medviewer.learning.volume_augmentation import Augmentation, view
@@ -37,6 +39,10 @@ NETWORK: dict[str, Any] = {
     "classes": 1 + len(LABELS),
     "coarse_heads": 1,
 }
+
+
+#: A checkpoint is written this often.
+SAVE_EVERY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +100,14 @@ def loss_of(pyramid: Sequence[Tensor], label: Tensor, classes: int) -> Tensor:
     return total
 
 
-def predict_probabilities(nets: Sequence[UNet3D], image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def predict_probabilities(nets: Sequence[UNet3D], image: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean class probabilities `[classes, k, j, i]` of nets and of the left-right mirror, for one raw crop."""
-    padded, inside = pad_to_multiple(normalise(image), 8)
-    batch = torch.from_numpy(np.stack([padded, padded[:, :, ::-1]]).copy())[:, None]
-    total = torch.zeros(())
-    with torch.inference_mode():
-        for net in nets:
-            both = net(batch).softmax(1)
-            total = total + (both[0] + both[1].flip(-1)) / (2 * len(nets))
-    array: np.ndarray[Any, Any] = total.numpy()[(slice(None), *inside)]
-    return array
+    parts = [mirrored_probabilities(net, image, 8, 2, "cpu", 2, JobContext()) for net in nets]
+    mean: NDArray[np.float32] = np.mean(parts, axis=0)
+    return mean
 
 
-def dice_by_label(predicted: np.ndarray[Any, Any], truth: np.ndarray[Any, Any]) -> list[float]:
+def dice_by_label(predicted: NDArray[Any], truth: NDArray[Any]) -> list[float]:
     """Dice of each foreground label of two label maps."""
     out = []
     for value in range(1, 1 + len(LABELS)):
@@ -186,7 +186,7 @@ def train(
         context.report(step, settings.steps, "training", partial=facts)
         if step % 50 == 0:
             _log(folder, facts)
-        if now - last_save > 60:
+        if now - last_save > SAVE_EVERY_SECONDS:
             _save(checkpoint, net, optimiser, average, step, seconds, random)
             last_save = time.monotonic()
         if watch and now - last_watch > 600:
@@ -214,7 +214,7 @@ def bfloat16_is_faster(net: UNet3D, settings: Settings) -> bool:
 
 def _fraction(settings: Settings, step: int, seconds: float) -> float:
     if settings.steps is not None:
-        return step / settings.steps
+        return step / settings.steps if settings.steps > 0 else 1.0
     if settings.seconds is None:
         raise ValueError("give steps or seconds")
     return seconds / settings.seconds
