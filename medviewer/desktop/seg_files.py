@@ -2,58 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from medviewer.annotation.operations import AcceptProposal, accept_proposal
-from medviewer.annotation.segmentation import Box, Provenance, Segment, Segmentation, box_of_true, colour_of
+from medviewer.annotation.segmentation import Segmentation
+from medviewer.desktop.marked import Marked
 from medviewer.desktop.services import Services
 from medviewer.desktop.session import ReadingSession
 from medviewer.desktop.tools.editing import do_edit
-from medviewer.formats.catalog import ObjectFile, Stack
-from medviewer.formats.dicom.seg_read import SegDescription
+from medviewer.formats.catalog import ObjectFile
 from medviewer.jobs import JobContext
 
 #: Name of the step that lays a file on the study.
 OPENED = "open segmentation"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Marked:
-    """The marked voxels of a segmentation as they are now: a copy of the box around them, quick to take.
-
-    Attributes:
-        size_kji: of the whole label map.
-        box: around all marked voxels, or None.
-        values: uint8 `[k, j, i]` of the box.
-    """
-
-    size_kji: tuple[int, int, int]
-    box: Box | None
-    values: NDArray[np.uint8]
-
-    @classmethod
-    def of(cls, segmentation: Segmentation) -> Marked:
-        """Take the copy."""
-        hull: Box | None = None
-        for number in segmentation.segments:
-            box = segmentation.box(number)
-            hull = hull if box is None else box.union(hull)
-        values = np.zeros((0, 0, 0), np.uint8) if hull is None else segmentation.labelmap[hull.slices].copy()
-        return cls(segmentation.size_kji, hull, values)
-
-    def labelmap(self) -> NDArray[np.uint8]:
-        """The whole label map, made anew."""
-        whole = np.zeros(self.size_kji, dtype=np.uint8)
-        if self.box is not None:
-            whole[self.box.slices] = self.values
-        return whole
 
 
 class SegFiles(QObject):
@@ -120,14 +85,12 @@ class SegFiles(QObject):
             self._services.say(reason or "", "warn")
             return
         segmentation = editor.segmentation
-        marked, described = Marked.of(segmentation), descriptions(segmentation)
+        copy = Marked.of(segmentation)
 
         def write(_context: JobContext) -> None:
-            from medviewer.formats.dicom.seg import SegText, write_seg  # highdicom: a second to import
+            from medviewer.annotation.exchange import save_seg  # highdicom: a second to import
 
-            labelmap = marked.labelmap()
-            drawn = tuple(d for d in described if bool(np.any(labelmap == d.number)))
-            write_seg(path, labelmap, stack, drawn, SegText(synthetic=is_synthetic(stack)))
+            save_seg(path, copy.segmentation(), stack)
 
         def done(_: object) -> None:
             self._set_busy("")
@@ -146,11 +109,10 @@ class SegFiles(QObject):
         segmentation = editor.segmentation
 
         def read(_context: JobContext) -> AcceptProposal:
-            from medviewer.formats.dicom.seg_read import read_seg
+            from medviewer.annotation.exchange import open_seg
 
             frame = stack.frame_of_reference_uid
-            labelmap, segments = read_seg(path, segmentation.grid, frame_of_reference_uid=frame)
-            return laid_on(labelmap, segments, segmentation)
+            return laid_on(open_seg(path, segmentation.grid, frame_of_reference_uid=frame), segmentation)
 
         def done(operation: AcceptProposal) -> None:
             self._set_busy("")
@@ -182,67 +144,14 @@ class SegFiles(QObject):
         self.changed.emit()
 
 
-def is_synthetic(stack: Stack) -> bool:
-    """True for the phantom's images, which are no patient's."""
-    return "phantom" in stack.patient_id.lower()
-
-
-def descriptions(segmentation: Segmentation) -> tuple[SegDescription, ...]:
-    """What a SEG file says about each segment: its name, code and colour, and which algorithm made it."""
-    made = []
-    for segment in segmentation.segments.values():
-        by = segment.provenance
-        made.append(
-            SegDescription(
-                number=segment.number,
-                label=segment.label,
-                meaning=segment.meaning,
-                colour=segment.colour,
-                algorithm_type=by.algorithm_type,  # type: ignore[arg-type]
-                algorithm_name=by.task,
-                algorithm_version=f"{by.model_version} {by.model}".strip(),
-                algorithm_parameters=(("device", by.device),) if by.device else (),
-                tracking_id=segment.label,
-                tracking_uid=segment.tracking_uid,
-            )
-        )
-    return tuple(made)
-
-
-def laid_on(
-    labelmap: NDArray[np.uint8], segments: tuple[SegDescription, ...], segmentation: Segmentation
-) -> AcceptProposal:
+def laid_on(read: Segmentation, segmentation: Segmentation) -> AcceptProposal:
     """The one operation that adds the segments of a file to a segmentation, under free numbers."""
     free = (n for n in range(1, 256) if n not in segmentation.segments)
     added = []
-    for described in segments:
-        mask = labelmap == described.number
-        box = box_of_true(mask)
-        if box is None:
-            continue
-        number = next(free)
-        added.append((_segment(number, described), box.start_kji, mask[box.slices]))
+    for number, segment in read.segments.items():
+        drawn = read.mask(number)
+        if drawn is not None:
+            box, mask = drawn
+            added.append((replace(segment, number=next(free)), box.start_kji, mask))
     operation = accept_proposal(added, segmentation)
-    paints = tuple(replace(paint, name=OPENED) for paint in operation.paints)
-    return AcceptProposal(operation.segments, paints, OPENED)
-
-
-def _segment(number: int, described: SegDescription) -> Segment:
-    version, _, model = described.algorithm_version.partition(" ")
-    by_algorithm = described.algorithm_type != "MANUAL"
-    provenance = Provenance(
-        task=described.algorithm_name if by_algorithm else "",
-        model=(model or version or described.algorithm_name) if by_algorithm else "",
-        model_version=version if by_algorithm else "",
-        device=_parameters(described).get("device", ""),
-        edited=described.algorithm_type == "SEMIAUTOMATIC",
-    )
-    colour = described.colour or colour_of(number)
-    made = Segment(number, described.label or f"Segment {number}", colour, described.meaning, provenance)
-    if not described.tracking_uid:
-        return made
-    return Segment(made.number, made.label, colour, made.meaning, provenance, described.tracking_uid)
-
-
-def _parameters(described: SegDescription) -> Mapping[str, str]:
-    return dict(described.algorithm_parameters)
+    return AcceptProposal(operation.segments, tuple(replace(p, name=OPENED) for p in operation.paints), OPENED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtWidgets import QFrame, QScrollArea, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from medviewer.desktop.panels.check_first import CheckFirstCard
@@ -55,6 +55,8 @@ class RightColumn(QWidget):
         self.segments = SegmentsCard()
         self.queue = QueueCard()
         self.training = TrainingCard()
+        #: What stands behind the cards (`medviewer.desktop.circle`); kept alive and ended with the column.
+        self.circle: QObject | None = None
         #: The same training at a glance below the finding, while there is something to see.
         self.training_glance = TrainingCard()
         self.tabs = QTabBar()
