@@ -36,6 +36,7 @@ class NodulePool:
         pixel_mm, spacing_mm: `[N]`.
         click: `[N, 3]`, where the case itself was clicked (slice within the nodule, row, column).
         alone: `[N]`, False where another nodule may be in view (no sample clicks beside it then).
+        weights: `[N]`, how often a nodule is drawn in relation to the others (1, or less for weak labels).
         patients: `[N]` names.
     """
 
@@ -46,6 +47,7 @@ class NodulePool:
     spacing_mm: NDArray[np.float64]
     click: NDArray[np.int64]
     alone: NDArray[np.bool_]
+    weights: NDArray[np.float64]
     patients: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -54,7 +56,7 @@ class NodulePool:
 
 def pool_of(cases: Iterable[NoduleSample]) -> NodulePool:
     """Gather cases into a pool (about 37 kB a slice)."""
-    images, fractions, first, pixel, spacing, clicks, patients = [], [], [0], [], [], [], []
+    images, fractions, first, pixel, spacing, clicks, weights, patients = [], [], [0], [], [], [], [], []
     places: dict[str, list[tuple[int, int, int, int]]] = {}
     for n, case in enumerate(cases):
         images.append(case.images.astype(np.float16))
@@ -63,6 +65,7 @@ def pool_of(cases: Iterable[NoduleSample]) -> NodulePool:
         pixel.append(case.pixel_mm)
         spacing.append(case.slice_spacing_mm)
         clicks.append(case.click_kji)
+        weights.append(float(getattr(case, "weight", 1.0)))
         patients.append(case.patient)
         if case.row.get("row0") and case.row.get("col0") and case.row.get("series_uid"):
             place = (n, int(case.row["row0"]), int(case.row["col0"]), int(case.row["slice0"]))
@@ -84,6 +87,7 @@ def pool_of(cases: Iterable[NoduleSample]) -> NodulePool:
         np.asarray(spacing),
         np.asarray(clicks, dtype=np.int64),
         alone,
+        np.asarray(weights, dtype=np.float64),
         tuple(patients),
     )
 
@@ -107,7 +111,8 @@ def draw(
         slices: neighbouring slices that go in.
         plain: no change of grey, size or angle (shift and click still vary).
     """
-    rows = [_one(pool, int(n), rng, slices) for n in rng.integers(0, len(pool), count)]
+    chosen = rng.choice(len(pool), count, p=pool.weights / pool.weights.sum())
+    rows = [_one(pool, int(n), rng, slices) for n in chosen]
     stack = torch.from_numpy(np.stack([pool.images[r.index] for r in rows]).astype(np.float32))
     target = torch.from_numpy(
         np.stack([np.zeros((96, 96), np.float32) if r.empty else pool.fraction[r.middle] for r in rows]).astype(

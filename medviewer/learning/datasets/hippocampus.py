@@ -40,6 +40,11 @@ class HippocampusCase:
     label: NDArray[np.uint8]
     spacing_kji: tuple[float, float, float]
 
+    @property
+    def patient(self) -> str:
+        """The case itself: the data set names no persons."""
+        return self.name
+
 
 def part_of(name: str) -> str:
     """The part of the train split that a case belongs to: "fit" (85 %) or "calibrate" (15 %), by hash.

@@ -47,6 +47,7 @@ class CorrectedNodule:
         images: `[k, 96, 96]` float32 in 0..1.
         fraction: `[k, 96, 96]` float32: 0 or 1, or the share where several people drew.
         pixel_mm, slice_spacing_mm: mm.
+        weight: how much it counts; less than 1 for a suggestion that nobody changed.
         click_kji: the click; by default the middle of the mask in its largest slice.
     """
 
@@ -57,6 +58,7 @@ class CorrectedNodule:
     pixel_mm: float
     slice_spacing_mm: float
     click_kji: tuple[int, int, int]
+    weight: float = 1.0
     row: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -78,7 +80,7 @@ def corrected_nodule(name: str, patient: str, arrays: Mapping[str, NDArray[Any]]
         name: of the case.
         patient: hash of its patient.
         arrays: `images` `[k, 96, 96]` (float in 0..1, or uint8 up to 254), `mask` of the same shape (0..1),
-            `pixel_mm`, `slice_spacing_mm`, and `click_kji` where it is known.
+            `pixel_mm`, `slice_spacing_mm`, and `click_kji` and `weight` where they are known.
 
     Raises:
         BadInput: an array is missing, of another shape, or the mask is empty.
@@ -101,6 +103,12 @@ def corrected_nodule(name: str, patient: str, arrays: Mapping[str, NDArray[Any]]
     else:
         at = (round(float(click[0])), round(float(click[1])), round(float(click[2])))
     return CorrectedNodule(
-        name, patient, np.clip(scaled, 0, 1), np.clip(mask, 0, 1), float(arrays["pixel_mm"]),
-        float(arrays["slice_spacing_mm"]), at
-    )  # fmt: skip
+        nodule=name,
+        patient=patient,
+        images=np.clip(scaled, 0, 1),
+        fraction=np.clip(mask, 0, 1),
+        pixel_mm=float(arrays["pixel_mm"]),
+        slice_spacing_mm=float(arrays["slice_spacing_mm"]),
+        click_kji=at,
+        weight=float(arrays.get("weight", 1.0)),
+    )
