@@ -1,4 +1,4 @@
-"""Training samples of volume tasks: a person's label map cut, turned and spaced as the net of the task sees pictures."""
+"""Training samples of volume tasks: a person's label map, cut, turned and spaced as the task's net sees pictures."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from medviewer.errors import Refused
 from medviewer.inference.segment_volume import label_map
 from medviewer.jobs import JobContext
 from medviewer.learning.datasets.hippocampus import HippocampusCase, read_cases
+from medviewer.learning.datasets.volume_samples import CorrectedVolume
 from medviewer.learning.evaluate import Evaluation
 from medviewer.learning.metrics import dice, hd95_mm, summarised
 
@@ -39,7 +40,7 @@ def evaluate(package: ModelPackage, data_folder: Path, split: str, context: JobC
 
 
 def score_cases(
-    package: ModelPackage, cases: Iterable[HippocampusCase], context: JobContext
+    package: ModelPackage, cases: Iterable[HippocampusCase | CorrectedVolume], context: JobContext
 ) -> Iterable[dict[str, Any]]:
     """One row of figures a case; NaN where a figure is not defined (a label that nobody drew)."""
     total = len(cases) if isinstance(cases, list) else None
@@ -51,7 +52,9 @@ def score_cases(
         yield {"case": case.name, **compare(labels, case, package.card.labels), "abstained": float(reason is not None)}
 
 
-def compare(labels: NDArray[np.uint8], case: HippocampusCase, names: tuple[str, ...]) -> dict[str, float]:
+def compare(
+    labels: NDArray[np.uint8], case: HippocampusCase | CorrectedVolume, names: tuple[str, ...]
+) -> dict[str, float]:
     """Dice and HD95 of each label of one case, and their means."""
     overlap, distance = {}, {}
     for value, name in enumerate(names, start=1):

@@ -13,10 +13,10 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from medviewer.inference.networks.unet3d import UNet3D
 from medviewer.inference.segment_volume import mirrored_probabilities
 from medviewer.inference.volume_patch import normalise
 from medviewer.jobs import JobContext
-from medviewer.learning.datasets.hippocampus import LABELS, HippocampusCase, part_of, read_cases
+from medviewer.learning.datasets.hippocampus import LABELS, part_of, read_cases
 from medviewer.learning.volume_augmentation import Augmentation, view
 
 #: The net of the package's `config.json`.
@@ -117,18 +117,36 @@ def dice_by_label(predicted: NDArray[Any], truth: NDArray[Any]) -> list[float]:
     return out
 
 
+class Labelled(Protocol):
+    """What is trained on: a public case or a person's correction."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def image(self) -> NDArray[np.float32]: ...  # noqa: D102
+    @property
+    def label(self) -> NDArray[np.uint8]: ...  # noqa: D102
+
+
 def train(
-    cases: Sequence[HippocampusCase],
+    cases: Sequence[Labelled],
     settings: Settings,
     folder: Path,
     context: JobContext,
-    start: dict[str, Tensor] | None = None,
-    watch: Sequence[HippocampusCase] = (),
+    start: Mapping[str, Tensor] | None = None,
+    watch: Sequence[Labelled] = (),
+    *,
+    odds: Sequence[float] | None = None,
+    distil: float = 0.0,
+    network: Mapping[str, Any] = NETWORK,
 ) -> dict[str, Tensor]:
     """Train one net and return its averaged weights (deep supervision heads left out).
 
     Args:
         cases: labelled crops.
+        odds: how often each case is seen, in any unit; None: all alike.
+        distil: weight of keeping to the answers of `start` (cross-entropy with its probabilities), 0 for none.
+        network: of config.json; heads for deep supervision help a new net, and disturb one that is gone on with.
         settings: the run; with the same settings an interrupted run in `folder` is continued.
         folder: for `checkpoint.pt` (read back with `weights_only`) and `log.jsonl`.
         context: cancel and progress; `partial` is a dict with step, loss and rate.
@@ -142,9 +160,16 @@ def train(
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     random = torch.Generator().manual_seed(settings.seed)
-    net = UNet3D.from_config(NETWORK)
+    classes = int(network["classes"])
+    net = UNet3D.from_config(dict(network))
+    teacher: UNet3D | None = None
     if start is not None:
         net.load_state_dict(start, strict=False)
+        if distil > 0:
+            teacher = UNet3D.from_config({**network, "coarse_heads": 0})
+            teacher.load_state_dict(start)
+            teacher.eval()
+    chances = torch.tensor(odds if odds is not None else [1.0] * len(cases), dtype=torch.float64)
     optimiser = torch.optim.AdamW(net.parameters(), lr=settings.rate, weight_decay=settings.decay)
     average = {name: value.detach().clone() for name, value in net.state_dict().items()}
     images = [torch.from_numpy(normalise(case.image)) for case in cases]
@@ -162,15 +187,17 @@ def train(
     while (done := _fraction(settings, step, time.monotonic() - began)) < 1.0:
         for group in optimiser.param_groups:
             group["lr"] = settings.rate * min(1.0, done / 0.03 + 0.02) * (0.5 + 0.5 * math.cos(math.pi * done))
-        picks = torch.randint(len(images), (settings.batch,), generator=random).tolist()
-        views = [
-            view(images[n], labels[n], NETWORK["classes"], settings.patch_kji, Augmentation(), random) for n in picks
-        ]
+        picks = torch.multinomial(chances, settings.batch, replacement=True, generator=random).tolist()
+        views = [view(images[n], labels[n], classes, settings.patch_kji, Augmentation(), random) for n in picks]
         batch, target = torch.stack([v[0] for v in views]), torch.stack([v[1] for v in views])
         net.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=half_precision):
             pyramid = net.pyramid(batch)
-        loss = loss_of(pyramid, target, NETWORK["classes"])
+        loss = loss_of(pyramid, target, classes)
+        if teacher is not None:
+            with torch.inference_mode():
+                wanted = teacher(batch).softmax(1)
+            loss = loss + distil * F.cross_entropy(pyramid[0].float(), wanted.clone())
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 12.0)
@@ -190,10 +217,12 @@ def train(
             _save(checkpoint, net, optimiser, average, step, seconds, random)
             last_save = time.monotonic()
         if watch and now - last_watch > 600:
-            _log(folder, {"step": step, "watch": _watched(average, watch)})
+            _log(folder, {"step": step, "watch": _watched(average, watch, network)})
             last_watch = time.monotonic()
     _save(checkpoint, net, optimiser, average, step, time.monotonic() - began, random)
-    _log(folder, {"step": step, "finished": True, "bfloat16": half_precision, "watch": _watched(average, watch)})
+    _log(
+        folder, {"step": step, "finished": True, "bfloat16": half_precision, "watch": _watched(average, watch, network)}
+    )
     return {name: value for name, value in average.items() if not name.startswith("coarse.")}
 
 
@@ -220,10 +249,10 @@ def _fraction(settings: Settings, step: int, seconds: float) -> float:
     return seconds / settings.seconds
 
 
-def _watched(average: dict[str, Tensor], watch: Sequence[HippocampusCase]) -> list[float]:
+def _watched(average: dict[str, Tensor], watch: Sequence[Labelled], network: Mapping[str, Any]) -> list[float]:
     if not watch:
         return []
-    net = UNet3D.from_config(NETWORK)
+    net = UNet3D.from_config(dict(network))
     net.load_state_dict(average)
     net.eval()
     dices = [dice_by_label(predict_probabilities([net], case.image).argmax(0), case.label) for case in watch]
