@@ -8,13 +8,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QApplication, QDialog, QWidget
+from PySide6.QtWidgets import QApplication, QDialog
 
 from medviewer import places
 from medviewer.desktop.application import application
@@ -22,8 +22,6 @@ from medviewer.desktop.keys import Keymap, load_table
 from medviewer.desktop.logs import start_log, traceback_without_text
 from medviewer.desktop.main_window import MainWindow
 from medviewer.desktop.notice import Notice, accept, is_accepted
-from medviewer.desktop.services import Services
-from medviewer.desktop.session import ReadingSession
 from medviewer.desktop.viewport.view_grid import Layout
 from medviewer.errors import BadInput, MedviewerError
 
@@ -34,6 +32,10 @@ SWITCH_S = 0.0005
 
 #: The same unexpected error is shown again only after this time (a painter that fails does so at every frame).
 REPEAT_S = 5.0
+
+
+#: The right column is filled this long after the first picture, or at last after so long without one.
+COLUMN_AFTER_MS, COLUMN_AT_LAST_MS = 60, 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +59,26 @@ class Wish:
     size: tuple[int, int] | None = None
 
 
-def make_window(*, panels: bool = True) -> MainWindow:
-    """The main window with its tools, panels and the person's keys; a wrong keys file is said, and ignored."""
-    problem: str | None = None
+def make_window() -> MainWindow:
+    """The main window with its tools and the person's keys; a wrong keys file is said, and ignored.
+
+    The right column comes later (`fill_right_column`): what it imports would keep the first picture waiting.
+    """
+    from medviewer.desktop.tools import TOOLS
+
     try:
-        keymap = Keymap(load_table(places.config_folder() / "keys.toml"))
+        window = MainWindow(Keymap(load_table(places.config_folder() / "keys.toml")), TOOLS)
     except BadInput as error:
-        keymap, problem = Keymap(), error.sentence
-    right: Callable[[ReadingSession, Services], QWidget] | None = None
-    tools = {}
-    if panels:
-        from medviewer.desktop.tools import TOOLS
-
-        tools = TOOLS
-        try:
-            from medviewer.desktop.circle import build_right_column
-
-            right = build_right_column
-        except ImportError as e:
-            print("NO RIGHT COLUMN", e)
-    window = MainWindow(keymap, tools, right)
-    if problem is not None:
-        window.banner.show_text(problem, "warn")
+        window = MainWindow(Keymap(), TOOLS)
+        window.banner.show_text(error.sentence, "warn")
     return window
+
+
+def fill_right_column(window: MainWindow) -> None:
+    """The cards of the right column and all that stands behind them."""
+    from medviewer.desktop.circle import build_right_column
+
+    window.fill_right_column(build_right_column)
 
 
 class ErrorKeeper:
@@ -135,12 +134,21 @@ def run_window(wish: Wish) -> int:
     keeper.install()
     if wish.layout is not None:
         window.grid.set_layout(Layout(wish.layout))
-    if wish.task is not None and window.actions_table.has(f"task:{wish.task}"):
-        window.actions_table.do(f"task:{wish.task}")
     _place(window, app, wish)
-    window.show()
     if wish.paths:
         window.open_paths(wish.paths)
+    window.show()
+
+    def fill() -> None:
+        fill_right_column(window)
+        if wish.task is not None and window.actions_table.has(f"task:{wish.task}"):
+            window.actions_table.do(f"task:{wish.task}")
+
+    later = QTimer(window)
+    later.setSingleShot(True)
+    later.timeout.connect(fill)
+    later.start(COLUMN_AT_LAST_MS if wish.paths else 0)
+    window.opener.shown.connect(lambda: later.start(COLUMN_AFTER_MS) if later.isActive() else None)
     outcome = [0]
     if wish.screenshot is not None:
         target = wish.screenshot

@@ -12,10 +12,8 @@ from PySide6.QtWidgets import (
     QApplication,
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QMainWindow,
     QMenu,
-    QPushButton,
     QStackedLayout,
     QVBoxLayout,
     QWidget,
@@ -23,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from medviewer.desktop import theme
 from medviewer.desktop.banner import Banner
+from medviewer.desktop.empty_state import EmptyState
 from medviewer.desktop.jobs import Job, Jobs, sentence_of
 from medviewer.desktop.keys import Keymap
 from medviewer.desktop.opening import Opener
@@ -83,34 +82,43 @@ class MainWindow(QMainWindow):
         self._last_tool = self.session.tool
         register_reading_actions(self)
         self.top = TopBar(self.session, self.actions_table, self.keymap, self.tools)
-        self.series = SeriesPanel(self.session, self.thumbnails)
-        self.right = self._make_right(right_column)
-        self.series.openable = set(self.services.object_openers)
+        self.series = SeriesPanel(self.session, self.thumbnails, self.services.object_openers)
+        self.right = self._make_right()
         self._build()
+        if right_column is not None:
+            self.fill_right_column(right_column)
         self.series.stack_chosen.connect(self._choose_stack)
         self.series.object_chosen.connect(self._open_object)
         self.grid.menu_wanted.connect(self._show_menu)
         self.grid.layout_changed.connect(self._show_layout_state)
         self.opener.recent_changed.connect(self._fill_open_menu)
         self.session.changed.connect(self._on_changes)
+        self.opener.busy_changed.connect(self._busy)
         self._fill_open_menu()
         self._show_layout_state()
 
-    def _make_right(self, make: RightColumn | None) -> QWidget:
+    def _make_right(self) -> QWidget:
         holder = QWidget()
         holder.setObjectName("rightColumn")
         holder.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         holder.setFixedWidth(theme.RIGHT_WIDTH)
         column = QVBoxLayout(holder)
         column.setContentsMargins(1, 0, 0, 0)
-        if make is not None:
-            column.addWidget(make(self.session, self.services))
         return holder
+
+    def fill_right_column(self, make: RightColumn) -> None:
+        """Put the cards in; the window may be seen before, with a quiet column of the same size."""
+        layout = self.right.layout()
+        if layout is None or layout.count():
+            return
+        layout.addWidget(make(self.session, self.services))
+        self.top.refresh()
+        self.series.refresh_objects()
 
     def _build(self) -> None:
         pictures = QWidget()
         stacked = QStackedLayout(pictures)
-        self._empty = self._empty_state()
+        self._empty = EmptyState(lambda: self.actions_table.do("open-folder"))
         stacked.addWidget(self._empty)
         stacked.addWidget(self.grid)
         self._stacked = stacked
@@ -135,27 +143,6 @@ class MainWindow(QMainWindow):
         self.setCentralWidget(body)
         self.setMinimumSize(900, 560)
 
-    def _empty_state(self) -> QWidget:
-        page = QWidget()
-        page.setStyleSheet(f"background: {theme.tokens().canvas};")
-        column = QVBoxLayout(page)
-        column.setSpacing(8)
-        column.addStretch(5)
-        title = QLabel("Open a study")
-        title.setFont(theme.ui_font(12, bold=True))
-        title.setStyleSheet(f"color: {theme.DARK.text};")
-        hint = QLabel("Drop a folder, files or a ZIP here: DICOM, NIfTI or NRRD.\nNothing leaves this computer.")
-        hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        hint.setStyleSheet(f"color: {theme.DARK.dim};")
-        button = QPushButton("Open a folder")
-        button.setProperty("tone", "accent")
-        button.setFixedWidth(160)
-        button.clicked.connect(lambda: self.actions_table.do("open-folder"))
-        for widget in (title, hint, button):
-            column.addWidget(widget, 0, Qt.AlignmentFlag.AlignHCenter)
-        column.addStretch(6)
-        return page
-
     # -- state -----------------------------------------------------------------------------------------------------
 
     def _active_view(self) -> PlaneViewport | None:
@@ -176,6 +163,13 @@ class MainWindow(QMainWindow):
             hint = self.top.tool_hint(self.session.tool)
             if hint:
                 self.status.say(hint)
+
+    def _busy(self, what: str) -> None:
+        self._empty.set_busy(what)
+        if what:
+            self.thumbnails.hold()
+        else:
+            self.thumbnails.go_on(self.session.stack, self.session.volume)
 
     def _show_layout_state(self) -> None:
         self.top.set_checked("layout", self.grid.shown_layout is Layout.PLANES)

@@ -45,6 +45,7 @@ class Opener(QObject):
     shown = Signal()
     loaded = Signal()
     recent_changed = Signal()
+    busy_changed = Signal(str)
 
     def __init__(self, session: ReadingSession, services: Services, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -88,14 +89,17 @@ class Opener(QObject):
                 self._remember(chosen)
                 self.show_stack(first)
             else:
+                self.busy_changed.emit("")
                 self._services.banner(_nothing(catalog, chosen), "warn")
                 self._session.show(None, None)
 
         def failed(sentence: str) -> None:
             self._scan = None
+            self.busy_changed.emit("")
             self._services.banner(sentence, "bad")
 
         names = chosen[0].name if len(chosen) == 1 else f"{len(chosen)} paths"
+        self.busy_changed.emit(f"Looking through {names}")
         self._services.banner("")
         self._scan = self._services.jobs.start(
             f"Looking through {names}",
@@ -132,6 +136,7 @@ class Opener(QObject):
             self.loaded.emit()
             return
         middle = one.size_kji[0] // 2
+        self.busy_changed.emit("Reading the first picture")
 
         def wanted() -> bool:
             return self._wanted_id == one.id
@@ -149,6 +154,7 @@ class Opener(QObject):
         def partial(volume: Volume) -> None:
             if self._session.volume is not volume:
                 self._session.show(one, volume, first_window(one, volume))
+                self.busy_changed.emit("")
                 self.shown.emit()
 
         seen = 0
@@ -172,6 +178,7 @@ class Opener(QObject):
 
         def failed(sentence: str) -> None:
             self._load = None
+            self.busy_changed.emit("")
             self._services.banner(sentence, "bad")
 
         self._load = self._services.jobs.start(

@@ -50,11 +50,11 @@ def why_no_presets(volume: Volume | None) -> str | None:
 
 
 def name_of(window: Window, volume: Volume) -> str:
-    """The preset's name where the window is one, else ""."""
+    """The name of the preset with a key that this window is, else ""; rarer ones would only be a coincidence."""
     if why_no_presets(volume) is not None:
         return ""
     for preset in presets(volume.modality):
-        if (preset.window.width, preset.window.level) == (window.width, window.level):
+        if preset.key is not None and (preset.window.width, preset.window.level) == (window.width, window.level):
             return preset.name
     return ""
 

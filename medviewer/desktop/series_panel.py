@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -277,7 +278,7 @@ class SeriesPanel(QWidget):
         self,
         session: ReadingSession,
         thumbnails: Thumbnails,
-        openable: set[str] | None = None,
+        openable: Collection[str] = (),
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -285,7 +286,7 @@ class SeriesPanel(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setFixedWidth(LEFT_WIDTH)
         self._session, self._thumbnails = session, thumbnails
-        self.openable = openable if openable is not None else set()
+        self._openable = openable
         self.cards: list[SeriesCard] = []
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 1, 0)
@@ -307,6 +308,12 @@ class SeriesPanel(QWidget):
         if changes.catalog:
             self._fill(self._session.catalog)
         if changes.volume or changes.catalog:
+            self._mark_shown()
+
+    def refresh_objects(self) -> None:
+        """Other kinds of objects can be opened now."""
+        if self._session.catalog is not None and self._session.catalog.objects:
+            self._fill(self._session.catalog)
             self._mark_shown()
 
     def _mark_shown(self) -> None:
@@ -394,7 +401,7 @@ class SeriesPanel(QWidget):
             column.addWidget(card)
 
     def _add_object(self, column: QVBoxLayout, found: ObjectFile) -> None:
-        row = ObjectRow(found, found.kind in self.openable)
+        row = ObjectRow(found, found.kind in self._openable)
         row.clicked.connect(lambda _=False, found=found: self.object_chosen.emit(found))
         column.addWidget(row)
 

@@ -78,7 +78,7 @@ def icon(name: str, colour_name: str = "dim", active_name: str = "text") -> QIco
         color=getattr(tokens(), colour_name),
         color_active=getattr(tokens(), active_name),
         color_on=tokens().accent,
-        color_disabled=tokens().line,
+        color_disabled=tokens().faint,
     )
     return made
 

@@ -15,6 +15,7 @@ from medviewer.desktop.presets import first_window
 from medviewer.desktop.viewport.grey import averaged
 from medviewer.jobs import JobContext
 from medviewer.volume.plane import acquired_plane, nearest_plane, plane_axes
+from medviewer.volume.volume import Volume
 from medviewer.volume.window import GreyMapper
 
 if TYPE_CHECKING:
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
 
 #: Side of the square on the screen; pictures are made twice as large for dense screens.
 SIDE = 58
+
+
+def of_volume(stack: Stack, volume: Volume) -> NDArray[np.uint8]:
+    """The middle slice of a volume that has it, at most four sides large."""
+    middle = volume.size_kji[0] // 2
+    axes = plane_axes(volume.grid, nearest_plane(volume.grid))
+    if axes.through != 0:
+        axes = acquired_plane()
+    cut = axes.cut(volume.voxels, middle)
+    cut = averaged(cut, max(1, max(cut.shape) // (4 * SIDE)))
+    return np.ascontiguousarray(GreyMapper(volume, first_window(stack, volume)).grey(cut, middle))
 
 
 def thumbnail(stack: Stack, context: JobContext) -> NDArray[np.uint8]:
@@ -38,12 +50,7 @@ def thumbnail(stack: Stack, context: JobContext) -> NDArray[np.uint8]:
     volume = load.empty_volume(stack, 0)
     load.read_slice(stack, volume, middle, 0)
     context.check()
-    axes = plane_axes(volume.grid, nearest_plane(volume.grid))
-    if axes.through != 0:
-        axes = acquired_plane()
-    cut = axes.cut(volume.voxels, middle)
-    cut = averaged(cut, max(1, max(cut.shape) // (4 * SIDE)))
-    return np.ascontiguousarray(GreyMapper(volume, first_window(one_time, volume)).grey(cut, middle))
+    return of_volume(one_time, volume)
 
 
 def as_pixmap(picture: NDArray[np.uint8], pixel_mm: tuple[float, float], ratio: float) -> QPixmap:
@@ -75,10 +82,26 @@ class Thumbnails(QObject):
         self._jobs.on_failure = lambda _job, _error: None  # a broken picture shows itself when it is opened
         self._kept: dict[str, NDArray[np.uint8]] = {}
         self._generation = 0
+        self._waiting: list[tuple[Stack, Callable[[NDArray[np.uint8]], None]]] = []
+        self._held = False
+
+    def hold(self) -> None:
+        """Nothing is made until `go_on`: the first picture has the machine to itself."""
+        self._held = True
+
+    def go_on(self, stack: Stack | None = None, volume: Volume | None = None) -> None:
+        """The first picture is there: make the thumbnails; the shown stack's comes from the volume."""
+        self._held = False
+        if stack is not None and volume is not None and not stack.is_colour and stack.times == 1:
+            self._kept.setdefault(stack.id, of_volume(stack, volume))
+        waiting, self._waiting = self._waiting, []
+        for wanted, arrived in waiting:
+            self.want(wanted, arrived)
 
     def forget_waiting(self) -> None:
         """Another catalog: what has not begun need not be made."""
         self._generation += 1
+        self._waiting.clear()
         self._jobs.cancel_all()
 
     def want(self, stack: Stack, arrived: Callable[[NDArray[np.uint8]], None]) -> None:
@@ -86,6 +109,9 @@ class Thumbnails(QObject):
         kept = self._kept.get(stack.id)
         if kept is not None:
             arrived(kept)
+            return
+        if self._held:
+            self._waiting.append((stack, arrived))
             return
         generation = self._generation
 

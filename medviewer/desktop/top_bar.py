@@ -159,6 +159,8 @@ class TopBar(QWidget):
                 continue
             reason = self._actions.why_not(action) if self._actions.has(action) else "Not available here."
             button.setEnabled(reason is None)
+            if reason is not None and button.isCheckable():
+                button.setChecked(False)
             plain = button.property("plainTip")
             button.setToolTip(plain if reason is None else f"{plain}\n{reason}")
 
