@@ -99,6 +99,19 @@ def test_add_takes_a_package_and_keeps_the_champion(store: Path, run: Run, make_
     assert run("models", "list")[1]["models"][0]["champion"]
 
 
+def test_evaluate_measures_a_folder_of_the_training_datas_layout(store: Path, run: Run, tmp_path: Path) -> None:
+    from tests.learning.test_hippocampus_segment import synthetic_case, write_split
+
+    write_split(tmp_path, "test", [synthetic_case(n) for n in range(3)])
+    code, said, _ = run("models", "evaluate", TASK, str(tmp_path), "--split", "test")
+    assert code == 0 and said["n_cases"] == said["n_patients"] == 3 and said["task"] == TASK
+    assert {"dice", "dice-near", "dice-far", "hd95"} <= said["metrics"].keys()
+    dice = said["metrics"]["dice"]
+    assert set(dice) == {"value", "low", "high", "n"} and dice["low"] <= dice["value"] <= dice["high"]
+    code, text, _ = run("models", "evaluate", TASK, str(tmp_path), "--split", "test", json_wanted=False)
+    assert code == 0 and "dice-near" in text
+
+
 @pytest.mark.parametrize("out", ["mask.nii.gz", "mask.nrrd"])
 def test_predict_writes_a_mask_that_another_reader_finds_in_place(
     store: Path, run: Run, tmp_path: Path, out: str
