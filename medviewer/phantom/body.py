@@ -183,7 +183,8 @@ def _grow_lung(body: Body, side: str) -> dict[str, Tubes]:
     arteries = grow(rng, (x, y - 2, z + 2), (outward * 0.8, 0.2, -0.55), points[::2], levels, end)
     veins = grow(rng, (outward * 36, 20.0, -14.0), (outward * 0.9, -0.2, 0.35), points[1::2], levels, end * 0.95)
     aside = np.array([outward * 0.35, 0.55, -0.75], dtype=np.float32)
-    bronchi = arteries.where(arteries.generation <= 5).moved(aside, 1.75).thicker(0.72)
+    accompanied = (arteries.generation <= 5) & (arteries.radius_start > 1.4)
+    bronchi = arteries.where(accompanied).moved(aside, 1.7).thicker(0.66)
     return {"arteries": arteries, "veins": veins, "bronchi": bronchi}
 
 

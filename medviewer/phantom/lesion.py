@@ -132,16 +132,16 @@ def _core_shift(rng: np.random.Generator, radius: float) -> tuple[float, float, 
 def _spicules(lesion: Lesion, rng: np.random.Generator, count: int) -> Tubes:
     out = rng.standard_normal((count, 3))
     out /= np.linalg.norm(out, axis=1, keepdims=True)
-    length = lesion.radius * rng.uniform(0.35, 1.1, count)
-    start = out * lesion.radius * 0.8
+    length = np.maximum(lesion.radius, 5) * rng.uniform(0.4, 1.2, count)
+    start = out * lesion.radius * 0.85
     aside = rng.standard_normal((count, 3)) * 0.25
     end = start + (out + aside) * (lesion.radius * 0.2 + length)[:, None]
-    thick = rng.uniform(0.6, 1.15, count)
+    thick = rng.uniform(0.8, 1.7, count)
     return Tubes(
         start.astype(np.float32),
         end.astype(np.float32),
         thick.astype(np.float32),
-        (thick * 0.22).astype(np.float32),
+        (thick * 0.32).astype(np.float32),
         np.zeros(count, dtype=np.int32),
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from medviewer.jobs import JobContext
 from medviewer.phantom.body import Body, draw_body
 from medviewer.phantom.canvas import Lattice
 from medviewer.phantom.lesion import COMMON_KINDS, Lesion, draw_lesion, readers_of, truth_of
@@ -85,15 +86,31 @@ def nodule_cases(
     seed: int = 1,
     per_patient: int = 1,
     recipe: Recipe | None = None,
+    context: JobContext | None = None,
 ) -> list[PhantomCase]:
     """Crops of `n_patients` invented patients with `per_patient` nodules each; the kinds take turns.
 
     A patient depends on `seed` and number only: asking for more patients does not change the first ones.
 
+    Args:
+        kinds: names below `[kind]` of the recipe.
+        n_patients: patients, named PHANTOM-seed-0000, -0001, ...
+        seed: another seed, other patients.
+        per_patient: nodules of each.
+        recipe: the shipped one if not given.
+        context: told how many cases are made.
+
     Raises:
         BadInput: a kind that the recipe does not know.
+        Cancelled: a person asked for it.
     """
-    return list(iterate_nodule_cases(kinds, n_patients, seed, per_patient, recipe))
+    context = JobContext() if context is None else context
+    total = n_patients * per_patient
+    found: list[PhantomCase] = []
+    for case in iterate_nodule_cases(kinds, n_patients, seed, per_patient, recipe):
+        found.append(case)
+        context.report(len(found), total, "making phantom nodules")
+    return found
 
 
 def iterate_nodule_cases(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from medviewer.phantom import body as anatomy
 from medviewer.phantom.body import Body
 from medviewer.phantom.lesion import Lesion
-from medviewer.phantom.trees import Tubes
+from medviewer.phantom.trees import Tubes, joined
 
 Point = tuple[float, float, float]
 
@@ -29,8 +31,10 @@ def place_lesion(body: Body, lesion: Lesion, rng: np.random.Generator) -> Lesion
     return lesion.placed(_scaled(points[pick], body.scale))
 
 
-def place_near(body: Body, lesion: Lesion, wanted: Point, rng: np.random.Generator) -> Lesion:
-    """The nodule as near to `wanted` (anatomy's frame) as its kind allows."""
+def place_near(
+    body: Body, lesion: Lesion, wanted: Point, rng: np.random.Generator, others: Sequence[Lesion] = ()
+) -> Lesion:
+    """The nodule as near to `wanted` (anatomy's frame) as its kind and the `others` already placed allow."""
     point = np.asarray(wanted, dtype=np.float64)
     side = anatomy.side_of(point)
     if lesion.on_wall:
@@ -39,7 +43,11 @@ def place_near(body: Body, lesion: Lesion, wanted: Point, rng: np.random.Generat
         return beside_vessel(body, lesion, side, rng, point)
     points = np.concatenate([anatomy.points_in_lung(body, rng, side, 1500), point[None].astype(np.float32)])
     depth = -anatomy.lung(body, points[:, 0], points[:, 1], points[:, 2]) * body.scale
-    good = np.flatnonzero((depth - lesion.reach_mm > 3) & _free_of_vessels(body, points, lesion.reach_mm, side))
+    free = (depth - lesion.reach_mm > 3) & _free_of_vessels(body, points, lesion.reach_mm, side)
+    for other in others:
+        gap = np.linalg.norm(points * body.scale - np.asarray(other.centre), axis=1)
+        free &= gap > lesion.reach_mm + other.reach_mm + 15
+    good = np.flatnonzero(free)
     if len(good) == 0:
         good = np.array([int(np.argmax(depth))])
     nearest = good[int(np.argmin(np.sum((points[good] - point) ** 2, axis=1)))]
@@ -52,14 +60,20 @@ def _scaled(point: NDArray[np.floating], scale: float) -> Point:
 
 def _free_of_vessels(body: Body, points: NDArray[np.float32], reach_mm: float, side: str) -> NDArray[np.bool_]:
     trees = anatomy.lung_trees(body, side)
-    free = np.ones(len(points), dtype=np.bool_)
-    for name in ("arteries", "veins", "bronchi"):
-        tree = trees[name]
-        large = tree.where(tree.radius_start > 1.1)
-        middle = 0.5 * (large.start + large.end)
-        gaps = np.sqrt(((points[:, None] - middle[None]) ** 2).sum(axis=-1)) * body.scale
-        free &= np.all(gaps > reach_mm + large.radius_start + 1.0, axis=1)
-    return free
+    # A large nodule may lie over small vessels, a small one beside them only.
+    least = 1.1 if reach_mm < 8 else 1.9
+    large = joined([t.where(t.radius_start > least) for t in trees.values()] + [anatomy.great_vessels()])
+    gaps = gaps_to(points, large) * body.scale
+    return np.asarray(gaps > reach_mm + 1.0, dtype=np.bool_)
+
+
+def gaps_to(points: NDArray[np.float32], tubes: Tubes) -> NDArray[np.float32]:
+    """Distance `[n]` of each point `[n, 3]` from the nearest tube's surface, negative inside."""
+    along = tubes.end - tubes.start
+    away = points[:, None] - tubes.start[None]
+    t = np.clip(np.einsum("nma,ma->nm", away, along) / np.maximum(np.sum(along**2, axis=1), 1e-6), 0, 1)
+    distance = np.linalg.norm(away - t[..., None] * along[None], axis=2)
+    return np.asarray(np.min(distance - tubes.radius_start, axis=1), dtype=np.float32)
 
 
 def _wall_point(body: Body, rng: np.random.Generator, side: str) -> NDArray[np.float32]:
@@ -68,7 +82,8 @@ def _wall_point(body: Body, rng: np.random.Generator, side: str) -> NDArray[np.f
     x, y, z = points.T
     lateral = (np.abs(x) > 35) & (z > -75) & (z < 80)
     near_wall = anatomy.cage(body, x, y, z) > -22
-    good = np.flatnonzero(lateral & near_wall)
+    clear = gaps_to(points, anatomy.great_vessels()) > 22
+    good = np.flatnonzero(lateral & near_wall & clear)
     pick = int(rng.choice(good)) if len(good) else int(np.argmax(np.abs(x)))
     return np.asarray(points[pick], dtype=np.float32)
 
@@ -117,18 +132,19 @@ def _outward(body: Body, point: NDArray[np.float64], step: float = 0.5) -> NDArr
 def beside_vessel(
     body: Body, lesion: Lesion, side: str, rng: np.random.Generator, wanted: NDArray[np.float64] | None = None
 ) -> Lesion:
-    """The nodule moved to the side of a vessel of 2 to 6 mm, which it touches: any, or the nearest to `wanted`."""
+    """The nodule moved to the side of a vessel of 2 to 4.4 mm, which it touches: any, or the nearest to `wanted`."""
     trees = anatomy.lung_trees(body, side)
     tubes: Tubes = trees["veins" if rng.random() < 0.5 else "arteries"]
-    tubes = tubes.where((tubes.radius_start > 1.0) & (tubes.radius_start < 3.0))
+    tubes = tubes.where((tubes.radius_start > 1.0) & (tubes.radius_start < 2.2))
     middle = 0.5 * (tubes.start + tubes.end)
     depth = -anatomy.lung(body, middle[:, 0], middle[:, 1], middle[:, 2]) * body.scale
-    good = np.flatnonzero(depth > lesion.reach_mm * 1.6)
+    clear = gaps_to(middle, anatomy.great_vessels()) * body.scale > lesion.reach_mm * 2
+    good = np.flatnonzero((depth > lesion.reach_mm * 1.6) & clear)
     pick = int(rng.choice(good)) if len(good) else int(np.argmax(depth))
     if wanted is not None and len(good):
         pick = int(good[np.argmin(np.sum((middle[good] - wanted) ** 2, axis=1))])
     along = tubes.end[pick] - tubes.start[pick]
     aside = np.cross(along, rng.standard_normal(3))
     aside /= max(float(np.linalg.norm(aside)), 1e-6)
-    gap = float(tubes.radius_start[pick]) + 0.62 * lesion.radius / body.scale
+    gap = float(tubes.radius_start[pick]) + 0.80 * lesion.radius / body.scale
     return lesion.placed(_scaled(middle[pick] + aside * gap, body.scale))

@@ -119,7 +119,7 @@ def _paint_vessels(canvas: F32, lungs: F32, body: Body, place: Lattice) -> None:
                 part = tree.where((tree.radius_start > low) & (tree.radius_start <= high))
                 paint_tubes(canvas, place, part, hu["blood"] * value, only=inside)
         bronchi = near(trees["bronchi"], place)
-        paint_tubes(canvas, place, bronchi.thicker(1.12, 0.55), hu["muscle"] - 20)
+        paint_tubes(canvas, place, bronchi.thicker(1.1, 0.45), hu["muscle"] - 20)
         paint_tubes(canvas, place, bronchi, -955)
     paint_tubes(canvas, place, anatomy.gullet(), hu["muscle"] - 10)
     paint_tubes(canvas, place, anatomy.great_vessels(), hu["blood"])

@@ -179,12 +179,12 @@ def _lattice(
 
 
 def _lesions(recipe: Recipe, body: Body) -> list[Lesion]:
-    """The recipe's nodules in this patient, each at its place; none overlaps another by the recipe's own choice."""
-    lesions = []
+    """The recipe's nodules in this patient, each as near to its place as its kind and the others allow."""
+    lesions: list[Lesion] = []
     for number, plan in enumerate(recipe.nodules, start=1):
         rng = generator("study nodule", body.patient_id, number, plan.kind)
         lesion = draw_lesion(recipe, plan.kind, rng, plan.diameter_mm, plan.hu)
-        lesions.append(place_near(body, lesion, plan.centre, rng))
+        lesions.append(place_near(body, lesion, plan.centre, rng, lesions))
     return lesions
 
 

@@ -209,8 +209,9 @@ def _series(ds: FileDataset, text: CtText, seed: str) -> None:
 
 def _bits_needed(volume: Volume) -> int:
     """12 bits as scanners have, 16 where metal exceeds them; one depth for the whole series."""
-    values = volume.values()
-    lowest, highest = float(values.min()), float(values.max())
+    count, rows, columns = volume.size_kji
+    ends = [(part.min(), part.max()) for part in (volume.values((k, 0, 0), (1, rows, columns)) for k in range(count))]
+    lowest, highest = float(min(low for low, _ in ends)), float(max(high for _, high in ends))
     top = INTERCEPT + 65535
     if not (lowest > INTERCEPT - 0.5 and highest < top + 0.5):
         raise BadInput(
