@@ -34,12 +34,15 @@ def run(arguments: argparse.Namespace) -> int:
     digests: dict[str, StackDigest] = {}
     if arguments.pixels:
         catalog, digests = _with_pixels(catalog, arguments.paths, context)
+    error = nothing_opened(arguments.paths, catalog) if catalog.is_empty else None
     if arguments.json:
-        print_json(catalog_document(catalog, digests, with_frames=arguments.frames))
+        document = catalog_document(catalog, digests, with_frames=arguments.frames)
+        if error is not None:
+            document |= {"error": error.sentence, "exit_code": error.exit_code}
+        print_json(document)
     else:
         print("\n".join(_lines(catalog, digests, with_frames=arguments.frames)))
-    if catalog.is_empty:
-        error = nothing_opened(arguments.paths, catalog)
+    if error is not None:
         print(error.sentence, file=sys.stderr)
         return error.exit_code
     return 0

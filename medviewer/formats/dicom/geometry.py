@@ -101,7 +101,7 @@ def stack_geometry(
         slant = axis / np.linalg.norm(axis)
         direction = (*row, *column, *(float(v) for v in slant))
         length = step / float(slant @ normal)
-    if angle > TILT_DEGREES:
+    if angle > TILT_DEGREES and amount > DRIFT_MM:
         detail = f"the slices are sheared by {angle:.1f} degrees against their normal"
         quality.append(Quality("gantry-tilt", detail))
     sound = all(q.code == "gantry-tilt" for q in quality)

@@ -7,6 +7,7 @@ position of the header belongs to a slice as large as the mosaic about the same 
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -43,6 +44,9 @@ def read_mosaic(data: Elements, image_type: Sequence[str], layout: PixelLayout) 
     if not tiles:
         numbers = _numbers(fields.get("NumberOfImagesInMosaic", ()))
         tiles = int(numbers[0]) if numbers else 0
+    if not tiles:  # the protocol that is written into the series header
+        found = re.search(rb"sSliceArray\.lSize\s*=\s*(0x[0-9a-fA-F]+|\d+)", data.bytes(T.SIEMENS_CSA_SERIES))
+        tiles = int(found[1], 0) if found else 0
     normal = _numbers(fields.get("SliceNormalVector", ()))
     step = data.number(T.SPACING_BETWEEN) or data.number(T.SLICE_THICKNESS)
     known = len(normal) == 3 and 0.9 < math.dist(normal, (0, 0, 0)) < 1.1

@@ -204,7 +204,9 @@ def orthonormal(orientation: Sequence[float]) -> tuple[Vector, Vector] | None:
     half = float(row @ column) / 2
     if abs(half) > 1e-9:
         row, column = row - half * column, column - half * row
-        row, column = row / np.linalg.norm(row), column / np.linalg.norm(column)
+        row = row / np.linalg.norm(row)
+        column = column - (row @ column) * row
+        column = column / np.linalg.norm(column)
     return tuple(float(v) for v in row), tuple(float(v) for v in column)
 
 

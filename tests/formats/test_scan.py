@@ -1,0 +1,225 @@
+"""Folders, archives and what people put into them: what cannot be shown is listed with its reason."""
+
+from __future__ import annotations
+
+import os
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+from pydicom.data import get_testdata_file
+
+from medviewer.errors import Cancelled
+from medviewer.formats import source
+from medviewer.formats.load import load_volume
+from medviewer.formats.scan import nothing_opened, scan
+from medviewer.jobs import CancelToken, JobContext, Progress
+from tests.formats import samples
+from tests.formats.samples import along_z
+
+
+def codes(folder: Path) -> dict[str, str]:
+    return {s.path.name: s.code for s in scan([folder]).skipped}
+
+
+def test_rubbish_beside_a_series_is_named_and_the_series_opens(tmp_path: Path) -> None:
+    paths = samples.series(tmp_path / "series", along_z(4))
+    whole = paths[0].read_bytes()
+    (tmp_path / "empty.dcm").write_bytes(b"")
+    (tmp_path / "login.dcm").write_text("<!DOCTYPE html><html><body>Please log in</body></html>")
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "picture.dcm").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\1" * 400)
+    (tmp_path / "zeros.dcm").write_bytes(b"\0" * 900)
+    (tmp_path / "cut header.dcm").write_bytes(whole[:400])
+    (tmp_path / "cut pixels.dcm").write_bytes(whole[:-20])
+    (tmp_path / "only preamble.dcm").write_bytes(whole[:132])
+    catalog = scan([tmp_path])
+    assert [s.size_kji for s in catalog.stacks()] == [(4, 6, 5)]
+    assert {s.path.name: s.code for s in catalog.skipped} == {
+        "empty.dcm": "empty", "login.dcm": "not-dicom", "notes.txt": "not-dicom", "picture.dcm": "not-dicom",
+        "zeros.dcm": "not-dicom", "cut header.dcm": "truncated", "cut pixels.dcm": "truncated",
+        "only preamble.dcm": "truncated",
+    }  # fmt: skip
+    reasons = {s.path.name: s.reason for s in catalog.skipped}
+    assert reasons["login.dcm"] == "not DICOM (looks like HTML)"
+    assert reasons["picture.dcm"] == "not DICOM (looks like a PNG picture)"
+    assert "% of the pixel data" in reasons["cut pixels.dcm"]
+    assert catalog.files == 12
+
+
+@pytest.mark.parametrize(
+    ("elements", "code"),
+    [
+        ({"Rows": 0}, "bad-header"),
+        ({"Rows": 65535, "Columns": 65535}, "truncated"),
+        ({"BitsAllocated": 24}, "unsupported"),
+        ({"BitsStored": 20}, "bad-header"),
+        ({"SamplesPerPixel": 2}, "bad-header"),
+        ({"PixelRepresentation": 7}, "bad-header"),
+        ({"PhotometricInterpretation": "PURPLE"}, "unsupported"),
+        ({"PhotometricInterpretation": "RGB"}, "bad-header"),
+        ({"PhotometricInterpretation": "CMYK"}, "unsupported"),
+        ({"NumberOfFrames": "-1"}, "bad-header"),
+        ({"Rows": None}, "bad-header"),
+        ({"PixelData": None}, "no-pixels"),
+    ],
+)
+def test_headers_that_contradict_themselves(elements: dict[str, object], code: str, tmp_path: Path) -> None:
+    samples.save(samples.picture(samples.ramp((6, 5)), **elements), tmp_path / "bad.dcm")
+    assert codes(tmp_path) == {"bad.dcm": code}
+
+
+@pytest.mark.parametrize(
+    ("elements", "code"),
+    [
+        ({"WindowWidth": 0}, "bad-window"),
+        ({"RescaleSlope": 0}, "bad-rescale"),
+        ({"ImageOrientationPatient": [1, 0, 0, 0.5, 0.866, 0]}, "bad-orientation"),
+        ({"ImageOrientationPatient": None}, "no-position"),
+        ({"PixelSpacing": [0, 0]}, "no-spacing"),
+        ({"BurnedInAnnotation": "YES"}, "burned-in"),
+        ({"LossyImageCompression": "01", "LossyImageCompressionRatio": 12}, "lossy"),
+    ],
+)
+def test_faults_that_leave_the_picture_are_named(elements: dict[str, object], code: str, tmp_path: Path) -> None:
+    samples.save(samples.picture(samples.ramp((6, 5)), **elements), tmp_path / "odd.dcm")
+    (stack,) = scan([tmp_path]).stacks()
+    assert code in stack.codes
+    volume = load_volume(stack)
+    assert volume.voxels.any() and (volume.slope, volume.intercept) != (0.0, 0.0)
+
+
+def test_missing_folder_empty_folder_and_no_permission_have_a_sentence(tmp_path: Path) -> None:
+    gone, empty = tmp_path / "gone", tmp_path / "empty"
+    empty.mkdir()
+    assert "no such file or folder" in nothing_opened([gone], scan([gone])).sentence
+    assert "the folder is empty" in nothing_opened([empty], scan([empty])).sentence
+    if os.geteuid() != 0:
+        locked = tmp_path / "locked"
+        locked.mkdir()
+        locked.chmod(0)
+        try:
+            assert "no permission" in nothing_opened([locked], scan([locked])).sentence
+        finally:
+            locked.chmod(0o700)
+
+
+def test_a_file_that_may_not_be_read_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples.series(tmp_path, along_z(3))
+    opened = source.open_binary
+
+    def refuse(path: Path) -> object:
+        if path.name == "001.dcm":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path)
+
+    monkeypatch.setattr(source, "open_binary", refuse)
+    (skip,) = scan([tmp_path]).skipped
+    assert (skip.path.name, skip.code, skip.reason) == ("001.dcm", "unreadable", "no permission to read it")
+
+
+def test_pipes_and_devices_are_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert codes(tmp_path) == {"pipe": "unreadable"}
+
+
+def test_an_archive_opens_like_a_folder_and_nothing_is_unpacked(tmp_path: Path) -> None:
+    paths = samples.series(tmp_path / "肺结节", along_z(5))
+    archive = tmp_path / "study.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for path in paths:
+            file.write(path, f"患者/{path.name}")
+        file.writestr("readme.txt", "hello")
+    before = sorted(tmp_path.rglob("*"))
+    catalog = scan([archive])
+    (stack,) = catalog.stacks()
+    (plain,) = scan([tmp_path / "肺结节"]).stacks()
+    assert stack.id == plain.id and (load_volume(stack).voxels == load_volume(plain).voxels).all()
+    assert [s.path.name for s in catalog.skipped] == ["readme.txt"] and catalog.files == 6
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_archive_in_an_archive_is_read(tmp_path: Path) -> None:
+    (path,) = samples.series(tmp_path / "s", along_z(1))
+    inner, outer = tmp_path / "inner.zip", tmp_path / "outer.zip"
+    with zipfile.ZipFile(inner, "w") as file:
+        file.write(path, "a/1.dcm")
+    with zipfile.ZipFile(outer, "w", zipfile.ZIP_DEFLATED) as file:
+        file.write(inner, "deep/inner.zip")
+    (stack,) = scan([outer]).stacks()
+    assert load_volume(stack).voxels.any()
+
+
+def test_members_that_lead_outside_or_explode_are_refused(tmp_path: Path) -> None:
+    (path,) = samples.series(tmp_path / "s", along_z(1))
+    archive = tmp_path / "evil.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for name in ("../../escape.dcm", "/abs.dcm", "C:/drive.dcm", "good.dcm"):
+            file.writestr(zipfile.ZipInfo(name), path.read_bytes())
+        file.writestr("bomb.dcm", b"\0" * (80 << 20))
+    catalog = scan([archive])
+    assert len(list(catalog.stacks())) == 1
+    assert {s.path.name: s.code for s in catalog.skipped} == dict.fromkeys(
+        ("escape.dcm", "abs.dcm", "drive.dcm", "bomb.dcm"), "zip-unsafe"
+    )
+
+
+def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04" + b"rubbish" * 50)
+    assert codes(tmp_path) == {"broken.zip": "unreadable"}
+
+
+def test_an_encrypted_member_is_named(tmp_path: Path) -> None:
+    (path,) = samples.series(tmp_path / "s", along_z(1))
+    archive = tmp_path / "locked.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(path, "1.dcm")
+    data = bytearray(archive.read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    archive.write_bytes(data)
+    assert [s.code for s in scan([archive]).skipped] == ["encrypted"]
+
+
+def test_progress_has_partial_catalogs_and_an_end(tmp_path: Path) -> None:
+    samples.series(tmp_path, along_z(200))
+    seen: list[Progress] = []
+    scan([tmp_path], JobContext(listener=seen.append))
+    assert seen[-1].done == seen[-1].total == 200
+    sizes = [s.size_kji[0] for p in seen if p.partial is not None for s in p.partial.stacks()]
+    assert sizes and all(64 <= n < 200 for n in sizes)
+
+
+def test_cancel_ends_the_scan(tmp_path: Path) -> None:
+    samples.series(tmp_path, along_z(150))
+    token = CancelToken()
+    context = JobContext(token, lambda progress: token.cancel() if progress.done else None)
+    with pytest.raises(Cancelled):
+        scan([tmp_path], context)
+    assert not [t for t in threading.enumerate() if t.name.startswith("scan")]
+
+
+def test_objects_are_listed_by_their_kind() -> None:
+    kinds = {}
+    for name in ("rtplan.dcm", "rtdose.dcm", "reportsi.dcm", "liver_1frame.dcm", "test-SR.dcm", "DICOMDIR"):
+        found = get_testdata_file(name, download=False)
+        if found is not None:
+            kinds |= {name: o.kind for o in scan([Path(str(found))]).objects}
+    expected = {
+        "rtplan.dcm": "RTPLAN", "rtdose.dcm": "RTDOSE", "reportsi.dcm": "SR", "liver_1frame.dcm": "SEG",
+        "test-SR.dcm": "SR", "DICOMDIR": "DICOMDIR",
+    }  # fmt: skip
+    assert kinds == {name: expected[name] for name in kinds} and len(kinds) >= 4
+
+
+def test_references_that_leave_a_directorys_folder_are_named(tmp_path: Path) -> None:
+    found = get_testdata_file("DICOMDIR", download=False)
+    assert found is not None
+    data = Path(str(found)).read_bytes()
+    at = data.index(b"\x04\x00\x00\x15CS")
+    length = int.from_bytes(data[at + 6 : at + 8], "little")
+    changed = data[: at + 8] + b"..\\..\\SECRET".ljust(length)[:length] + data[at + 8 + length :]
+    (tmp_path / "DICOMDIR").write_bytes(changed)
+    catalog = scan([tmp_path])
+    assert [o.kind for o in catalog.objects] == ["DICOMDIR"]
+    assert [s.code for s in catalog.skipped] == ["outside-folder"]
