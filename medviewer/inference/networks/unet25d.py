@@ -94,6 +94,7 @@ class UNet25d(nn.Module):
     def __init__(self, shape: Shape | None = None) -> None:
         super().__init__()
         self.shape = shape = shape or Shape()
+        self.dropout = 0.0  # share of the deepest features left out of a training step
         inputs, channels = shape.slices + 2, shape.channels
         last = len(channels) - 1
         self.down = nn.ModuleList(
@@ -110,6 +111,7 @@ class UNet25d(nn.Module):
         for level in self.down:
             x = level(x, scalars)
             skips.append(x)
+        x = nn.functional.dropout2d(x, self.dropout, self.training)
         for n in reversed(range(len(self.up))):
             x = self.join[n](torch.cat([self.up[n](x), skips[n]], dim=1))
         logits: Tensor = self.out(x)[:, 0]

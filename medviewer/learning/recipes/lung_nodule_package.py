@@ -20,7 +20,7 @@ from medviewer.learning.statistics import fit_temperature
 
 TASK = "lung-nodule-segment"
 #: Thresholds that are tried on the calibration patients.
-_THRESHOLDS = tuple(round(0.30 + 0.025 * n, 3) for n in range(15))
+_THRESHOLDS = tuple(round(0.30 + 0.025 * n, 3) for n in range(22))
 
 LICENCE = """\
 The weights in this folder may be used and passed on under Creative Commons Attribution 3.0 Unported (CC BY 3.0,

@@ -36,6 +36,9 @@ class Settings:
     Attributes:
         steps: length in steps; None: `seconds` of wall time decide (then the run is not repeatable to the bit).
         replay_share: share of a batch from the replay pool where there are corrections.
+        whole: weight of the Dice of the whole batch with the consensus.
+        by_sample: weight of the Dice of each sample that holds some nodule.
+        dropout: share of the deepest features that is left out of a step.
         distil: weight of the champion's answers on replay samples (0: none).
         judge_every_s: seconds between two looks at the early-stop patients.
     """
@@ -51,6 +54,9 @@ class Settings:
     average: float = 0.999
     clip: float = 12.0
     replay_share: float = 0.5
+    whole: float = 1.0
+    by_sample: float = 0.0
+    dropout: float = 0.0
     distil: float = 0.0
     judge_every_s: float = 300.0
     threads: int = 1
@@ -71,22 +77,25 @@ class Fitted:
     seconds: float
 
 
-def loss_of(logits: Tensor, fraction: Tensor) -> Tensor:
+def loss_of(logits: Tensor, fraction: Tensor, whole: float = 1.0, by_sample: float = 0.0) -> Tensor:
     """Cross-entropy with the readers' share, and Dice over the batch with the consensus and with the share.
-
-    A further Dice for each sample that holds some nodule lets a small one count as much as a large one.
 
     Args:
         logits, fraction: `[B, H, W]`.
+        whole: weight of the Dice with the consensus.
+        by_sample: weight of a further Dice for each sample that holds some nodule; it lets a small one count as much
+            as a large one, at the price of false marks where there is nothing.
     """
     p = torch.sigmoid(logits)
     hard = (fraction >= 0.5).float()
     entropy = torch.nn.functional.binary_cross_entropy_with_logits(logits, fraction)
+    total = entropy + whole * _batch_dice(p, hard) + 0.5 * _batch_dice(p, fraction)
+    if by_sample <= 0:
+        return total
     area = hard.sum((1, 2))
     each = 1 - (2 * (p * hard).sum((1, 2)) + 5.0) / (p.sum((1, 2)) + area + 5.0)
     held = (area > 0).float()
-    by_sample = (each * held).sum() / held.sum().clamp(min=1.0)
-    return entropy + 0.5 * _batch_dice(p, hard) + 0.5 * by_sample + 0.5 * _batch_dice(p, fraction)
+    return total + by_sample * (each * held).sum() / held.sum().clamp(min=1.0)
 
 
 def _batch_dice(p: Tensor, g: Tensor) -> Tensor:
@@ -120,6 +129,7 @@ def fit(
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     net = UNet25d(settings.shape)
+    net.dropout = settings.dropout
     if start is not None:
         net.load_state_dict(start)
     average = {k: v.detach().clone() for k, v in net.state_dict().items()}
@@ -159,7 +169,7 @@ def fit(
             batch = Batch(*(torch.cat([getattr(batch, f), getattr(more, f)]) for f in ("x", "scalars", "fraction")))
         with torch.autocast("cpu", torch.bfloat16, enabled=half_precision):
             logits = net(batch.x, batch.scalars)
-        loss = loss_of(logits.float(), batch.fraction)
+        loss = loss_of(logits.float(), batch.fraction, settings.whole, settings.by_sample)
         if master is not None:
             with torch.inference_mode():
                 answers = torch.sigmoid(master(batch.x[:from_replay], batch.scalars[:from_replay]))
