@@ -69,7 +69,7 @@ def write_series(folder: Path, grid: Grid, *, shuffled: bool = False) -> None:
         ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 1
         ds.RescaleSlope, ds.RescaleIntercept, ds.KVP, ds.AcquisitionNumber = 1, -1024, 120, 1
         ds.PixelData = np.full(grid.size_kji[1:], k, dtype=np.int16).tobytes()
-        ds.save_as(folder / f"IM{(n * 7) % 11:03d}", enforce_file_format=True)
+        ds.save_as(folder / f"IM{(n * 37) % 101:03d}", enforce_file_format=True)
 
 
 def only_stack(path: Path) -> Stack:
