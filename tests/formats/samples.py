@@ -66,7 +66,10 @@ def series(
     names: Sequence[str] | None = None,
     **elements: Any,
 ) -> list[Path]:
-    """One file a position; slice n holds `ramp(size, 100 * n)`. An element given as a list of that length goes by slice."""
+    """One file a position; slice n holds `ramp(size, 100 * n)`.
+
+    An element given as a list as long as the positions goes by slice.
+    """
     paths = []
     for n, position in enumerate(positions):
         own = {

@@ -1,0 +1,84 @@
+"""`convert`: other programs find the same values at the same places, and nothing is converted that cannot be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medviewer.cli.main import main
+from medviewer.formats import nifti
+from medviewer.formats.load import load_volume
+from medviewer.formats.scan import scan
+from tests.formats import samples
+from tests.formats.samples import along_z
+
+
+@pytest.fixture
+def ct(tmp_path: Path) -> Path:
+    samples.series(tmp_path / "ct", along_z(5), size=(16, 12))
+    return tmp_path / "ct"
+
+
+@pytest.mark.parametrize("name", ["x.nii.gz", "x.nii", "x.nrrd"])
+def test_a_series_to_a_volume_file(name: str, ct: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import SimpleITK as sitk
+
+    assert main(["convert", str(ct), str(tmp_path / name), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["size"] == [5, 16, 12]
+    (stack,) = scan([ct]).stacks()
+    volume = load_volume(stack)
+    assert volume.grid is not None
+    image = sitk.ReadImage(str(tmp_path / name))
+    assert np.array_equal(sitk.GetArrayFromImage(image), volume.values())
+    assert np.allclose(image.TransformIndexToPhysicalPoint((3, 2, 4)), volume.grid.index_to_lps((4, 2, 3)), atol=1e-4)
+
+
+def test_slices_with_rescales_of_their_own_become_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples.series(tmp_path / "pt", along_z(3), RescaleSlope=[0.5, 1.5, 2.5], RescaleIntercept=0, Modality="PT")
+    assert main(["convert", str(tmp_path / "pt"), str(tmp_path / "x.nii")]) == 0
+    assert "own rescale" in capsys.readouterr().out
+    (stack,) = scan([tmp_path / "pt"]).stacks()
+    (written,) = scan([tmp_path / "x.nii"]).stacks()
+    assert np.array_equal(load_volume(written).voxels, load_volume(stack).values())
+
+
+def test_a_mask_to_seg_and_back(ct: Path, tmp_path: Path) -> None:
+    (stack,) = scan([ct]).stacks()
+    assert stack.grid is not None
+    labels = np.zeros(stack.size_kji, np.uint8)
+    labels[1:4, 3:9, 2:8] = 1
+    labels[2, 10:12, 9:11] = 2
+    nifti.write(tmp_path / "m.nii.gz", labels, stack.grid)
+    reference = ["--reference", str(ct)]
+    assert main(["convert", str(tmp_path / "m.nii.gz"), str(tmp_path / "m.dcm"), "--as", "seg", *reference]) == 0
+    assert [o.kind for o in scan([tmp_path / "m.dcm"]).objects] == ["SEG"]
+    assert main(["convert", str(tmp_path / "m.dcm"), str(tmp_path / "back.nrrd"), *reference]) == 0
+    (back,) = scan([tmp_path / "back.nrrd"]).stacks()
+    assert np.array_equal(load_volume(back).voxels, labels)
+    assert main(["convert", str(tmp_path / "m.dcm"), str(tmp_path / "m.stl"), *reference]) == 0
+    assert (tmp_path / "m.stl").stat().st_size > 1000
+
+
+def test_what_cannot_be_converted_has_its_sentence(
+    ct: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gap = tmp_path / "gap"
+    samples.series(gap, [(0, 0, z) for z in (0, 2, 4, 10)])
+    cases = [
+        ([str(gap), "x.nii"], 3, "missing-slice"),
+        ([str(ct), "x.jpg"], 2, "end it in .nii.gz"),
+        ([str(ct), "x.stl"], 2, "a mask is asked for"),
+        ([str(ct), "x.nii", "--stack", "nonsense"], 2, "there is no stack 'nonsense'"),
+        ([str(tmp_path / "none"), "x.nii"], 2, "no such file"),
+        ([str(ct), "x.dcm", "--as", "seg"], 2, "--reference"),
+        ([str(ct), "x.dcm", "--as", "rtstruct"], 3, "RTSTRUCT"),
+    ]
+    for words, code, part in cases:
+        source, name, *rest = words
+        assert main(["convert", source, str(tmp_path / name), *rest]) == code, words
+        error = capsys.readouterr().err
+        assert part in error and error.count("\n") == 1
+    assert not list(tmp_path.glob("x.*"))

@@ -1,0 +1,107 @@
+"""NRRD: round trip, other programs' files, spaces and encodings, damage."""
+
+from __future__ import annotations
+
+import bz2
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medviewer.formats import nrrd
+from medviewer.formats.load import load_volume
+from medviewer.formats.scan import scan
+from tests.formats.test_nifti import grid_of
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "f4", "f8"])
+def test_a_round_trip_and_simpleitk_agree(dtype: str, tmp_path: Path) -> None:
+    import SimpleITK as sitk
+
+    grid = grid_of((0.5, -0.3, 0.2), (4, 6, 5))
+    voxels = (np.arange(120) % 120).astype(dtype).reshape(grid.size_kji)
+    nrrd.write(tmp_path / "x.nrrd", voxels, grid)
+    (stack,) = scan([tmp_path]).stacks()
+    volume = load_volume(stack)
+    assert np.array_equal(volume.voxels, voxels) and volume.grid is not None
+    assert np.allclose(volume.grid.corners_lps(), grid.corners_lps(), atol=1e-9)
+    image = sitk.ReadImage(str(tmp_path / "x.nrrd"))
+    assert np.array_equal(sitk.GetArrayFromImage(image), voxels)
+    assert np.allclose(image.TransformIndexToPhysicalPoint((4, 5, 3)), grid.index_to_lps((3, 5, 4)), atol=1e-6)
+
+
+def text_header(**fields: str) -> bytes:
+    known = {
+        "type": "short", "dimension": "3", "sizes": "5 6 4", "endian": "little", "encoding": "raw",
+        "space": "left-posterior-superior", "space directions": "(1,0,0) (0,2,0) (0,0,3)", "space origin": "(4,5,6)",
+    }  # fmt: skip
+    known |= {key.replace("_", " "): value for key, value in fields.items()}
+    return ("NRRD0004\n# made by hand\n" + "".join(f"{k}: {v}\n" for k, v in known.items() if v) + "\n").encode()
+
+
+VOXELS = np.arange(120, dtype="<i2").reshape(4, 6, 5)
+
+
+def only(path: Path) -> object:
+    (stack,) = scan([path]).stacks()
+    return load_volume(stack)
+
+
+def test_other_spaces_are_turned(tmp_path: Path) -> None:
+    path = tmp_path / "ras.nrrd"
+    path.write_bytes(text_header(space="right-anterior-superior") + VOXELS.tobytes())
+    (stack,) = scan([path]).stacks()
+    assert stack.grid is not None and stack.grid.origin_lps == (-4.0, -5.0, 6.0)
+    assert np.allclose(stack.grid.index_to_lps((1, 1, 1)), (-5, -7, 9))
+
+
+def test_encodings_and_byte_orders(tmp_path: Path) -> None:
+    files = {
+        "big.nrrd": text_header(endian="big") + VOXELS.astype(">i2").tobytes(),
+        "bz.nrrd": text_header(encoding="bzip2") + bz2.compress(VOXELS.tobytes()),
+        "txt.nrrd": text_header(encoding="ascii") + " ".join(str(v) for v in VOXELS.ravel()).encode(),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+        (stack,) = scan([tmp_path / name]).stacks()
+        assert np.array_equal(load_volume(stack).voxels, VOXELS), name
+
+
+def test_a_list_axis_becomes_times(tmp_path: Path) -> None:
+    head = text_header(
+        dimension="4", sizes="2 5 6 4", space_directions="none (1,0,0) (0,2,0) (0,0,3)",
+        kinds="list domain domain domain",
+    )  # fmt: skip
+    both = np.stack([VOXELS, VOXELS + 500], axis=-1).astype("<i2")
+    (tmp_path / "l.nrrd").write_bytes(head + both.tobytes())
+    (stack,) = scan([tmp_path]).stacks()
+    assert stack.times == 2 and np.array_equal(load_volume(stack, time=1).voxels, VOXELS + 500)
+
+
+def test_detached_data_come_from_the_same_folder_only(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret.raw").write_bytes(VOXELS.tobytes())
+    (tmp_path / "in" / "x.raw").write_bytes(VOXELS.tobytes())
+    inside, outside = tmp_path / "in" / "good.nhdr", tmp_path / "in" / "bad.nhdr"
+    inside.write_bytes(text_header(data_file="x.raw"))
+    outside.write_bytes(text_header(data_file="../secret.raw"))
+    (stack,) = scan([inside]).stacks()
+    assert np.array_equal(load_volume(stack).voxels, VOXELS)
+    assert [s.code for s in scan([outside]).skipped] == ["outside-folder"]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (text_header() + VOXELS.tobytes()[:-2], "truncated"),
+        (text_header(sizes="5 6") + VOXELS.tobytes(), "unsupported"),
+        (text_header(sizes="-5 6 4") + VOXELS.tobytes(), "unsupported"),
+        (text_header(type="block") + VOXELS.tobytes(), "bad-header"),
+        (text_header(encoding="zstd") + VOXELS.tobytes(), "unsupported"),
+        (text_header(sizes="99999 99999 99999") + VOXELS.tobytes(), "too-large"),
+        (text_header(space_directions="(a,b) x"), "bad-header"),
+    ],
+)
+def test_damage_is_named(data: bytes, code: str, tmp_path: Path) -> None:
+    (tmp_path / "x.nrrd").write_bytes(data)
+    assert [s.code for s in scan([tmp_path]).skipped] == [code]
