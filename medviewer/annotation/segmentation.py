@@ -207,7 +207,7 @@ class Segmentation:
         whole = cls(grid, stack_id)
         whole._segments = {s.number: s for s in sorted(segments, key=lambda s: s.number)}
         whole._labelmap[...] = array
-        whole._counts = np.bincount(whole._labelmap.ravel(), minlength=LAST_NUMBER + 1).astype(np.int64)
+        whole._counts = counted(whole._labelmap)
         present = [int(n) for n in np.flatnonzero(whole._counts) if n]
         if present:
             hull = box_of_true(whole._labelmap != 0)
@@ -293,9 +293,9 @@ class Segmentation:
         part = self._labelmap[box.slices]
         old = part[mask]
         part[mask] = values
-        self._counts -= np.bincount(old, minlength=LAST_NUMBER + 1)
+        self._counts -= counted(old)
         if isinstance(values, np.ndarray):
-            new = np.bincount(values, minlength=LAST_NUMBER + 1)
+            new = counted(values)
             self._counts += new
             numbers = [int(n) for n in np.flatnonzero(new)]
         else:
@@ -317,6 +317,15 @@ class Segmentation:
         del self._segments[number]
         self._boxes.pop(number, None)
         self.revision += 1
+
+
+def counted(numbers: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """How often each of 256 numbers occurs. In parts: `bincount` makes eight bytes of every voxel."""
+    flat = numbers.reshape(-1)
+    counts = np.zeros(LAST_NUMBER + 1, dtype=np.int64)
+    for start in range(0, flat.size, 1 << 22):
+        counts += np.bincount(flat[start : start + (1 << 22)], minlength=LAST_NUMBER + 1)
+    return counts
 
 
 def box_of_true(mask: NDArray[np.bool_]) -> Box | None:

@@ -152,8 +152,7 @@ def _add_study(
     volume = load_volume(stack, context)
     segments = _segments(laid, stack.id)
     segmentation = Segmentation.from_labelmap(stack.grid, laid.labelmap, segments, stack.id)
-    numbers = [n for n in segmentation.segments if segmentation.voxels(n)]
-    done = finish(facts, stack, volume, segmentation, by_hand(author), queue=queue, numbers=numbers, context=context)
+    done = finish(facts, stack, volume, segmentation, by_hand(author), queue=queue, context=context)
     return done.cases, done.left_out
 
 

@@ -116,8 +116,7 @@ def _check(labelmap: NDArray[np.uint8], stack: Stack, numbers: dict[int, int]) -
         )
     if not numbers:
         raise BadInput("there is no segment to save")
-    present = np.flatnonzero(np.bincount(labelmap.ravel(), minlength=256))
-    drawn = [int(n) for n in present if n]
+    drawn = sorted({int(n) for image in labelmap for n in np.flatnonzero(np.bincount(image.ravel()))} - {0})
     if not drawn:
         raise BadInput("nothing is drawn yet, so there is nothing to save")
     unknown = [n for n in drawn if n not in numbers]
