@@ -21,8 +21,8 @@ HILUM = {"right": (-40.0, 10.0, 8.0), "left": (42.0, 14.0, 14.0)}
 
 _OUTLINE_Z = (-150, -60, 0, 40, 80, 110, 140)
 _OUTLINE_FRONT = (-116, -118, -116, -104, -88, -74, -60)
-_OUTLINE_BACK = (126, 134, 138, 140, 138, 128, 108)
-_OUTLINE_WIDTH = (152, 156, 162, 172, 188, 196, 186)
+_OUTLINE_BACK = (134, 142, 146, 147, 143, 130, 108)
+_OUTLINE_WIDTH = (144, 148, 154, 168, 186, 194, 186)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,9 @@ def cage(body: Body, x: F32, y: F32, z: ArrayLike) -> F32:
     up = np.clip((np.asarray(z, dtype=np.float32) + 10) / 128, 0, 0.9995)
     half_width = body.cage_half_width * np.sqrt(1 - up**2.5)
     half_depth = body.cage_half_depth * (1 - up**2.9) ** 0.55
-    return superellipse(x, y, (0.0, 27 * up), (half_width, half_depth), body.cage_roundness)
+    # Beside the spine the lungs reach further back than the front of the vertebrae.
+    depth = np.where(y > 27 * up, (1 + 0.24 * (1 - up)) * half_depth, half_depth)
+    return superellipse(x, y, (0.0, 27 * up), (half_width, depth), body.cage_roundness)
 
 
 def spine_y(z: ArrayLike) -> F32:
@@ -111,7 +113,7 @@ def heart(body: Body, x: F32, y: F32, z: ArrayLike) -> F32:
     s = body.heart_scale
     ventricles = ellipsoid(x, y, z, (26.0, -34.0, -48.0), (57 * s, 41 * s, 48 * s), 0.6)
     right_atrium = ellipsoid(x, y, z, (-17.0, -20.0, -32.0), (30 * s, 33 * s, 40 * s))
-    left_atrium = ellipsoid(x, y, z, (3.0, 18.0, -18.0), (36 * s, 19 * s, 24 * s))
+    left_atrium = ellipsoid(x, y, z, (3.0, 15.0, -18.0), (37 * s, 23 * s, 26 * s))
     return union(union(ventricles, right_atrium, 6), left_atrium, 6)
 
 
@@ -128,14 +130,14 @@ def midline(x: F32, y: F32, z: ArrayLike) -> F32:
     z = np.asarray(z, dtype=np.float32)
     half = np.interp(z, (-130, -60, -15, 15, 45, 75, 105, 135), (23, 19, 19, 21, 20, 18, 20, 40)).astype(np.float32)
     front = superellipse(x, y, (2.0, -8.0), (half, 90.0), 1.45)
-    back = superellipse(x, y, (5.0, 62.0), (half * 0.78, 44.0), 2.0)
+    back = superellipse(x, y, (4.0, 58.0), (half * 0.74, 42.0), 2.0)
     return union(front, back, 8)
 
 
 def lung(body: Body, x: F32, y: F32, z: ArrayLike) -> F32:
     """Both lungs, bounded by rib cage, spine, middle, heart and diaphragm."""
     z = np.asarray(z, dtype=np.float32)
-    spine = superellipse(x, y, (0.0, spine_y(z) + 6), (25.0, 23.0), 2.0)
+    spine = superellipse(x, y, (0.0, spine_y(z) + 5), (20.5, 20.0), 2.2)
     aorta = ellipse(x, y, (21.0, 56.0), (16.0, 15.5)) if z.ndim == 0 and -90 < z < 40 else _aorta(x, y, z)
     out = union(union(midline(x, y, z), heart(body, x, y, z) - 2.5, 7), union(spine, aorta, 5), 5)
     under = (diaphragm_z(body, x, y) - z) * 0.75
@@ -158,7 +160,7 @@ def points_in_lung(body: Body, rng: np.random.Generator, side: str, count: int, 
     have = 0
     sign = 1.0 if side == "left" else -1.0
     while have < count:
-        p = rng.uniform((4, -100, -150), (130, 105, 122), (4 * count, 3)).astype(np.float32)
+        p = rng.uniform((4, -100, -150), (130, 122, 122), (4 * count, 3)).astype(np.float32)
         p[:, 0] *= sign
         p = p[lung(body, p[:, 0], p[:, 1], p[:, 2]) < -depth_mm]
         found.append(p)

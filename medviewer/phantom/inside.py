@@ -11,7 +11,7 @@ from medviewer.phantom.wall import paint
 
 def lung_value(body: Body, y: F32, texture: F32) -> F32:
     """HU of lung tissue: denser towards the back where the patient lies on it, plus fine texture."""
-    drop = body.hu["lung_gravity"] * np.clip((y + 90) / 180, 0, 1)
+    drop = body.hu["lung_gravity"] * np.clip((y + 90) / 195, 0, 1)
     return np.asarray(body.hu["lung"] + drop - 15 + texture, dtype=np.float32)
 
 
@@ -29,7 +29,7 @@ def paint_heart(canvas: F32, body: Body, x: F32, y: F32, z: float, width_mm: flo
         ((38.0, -26.0, -48.0), (36 * s, 18 * s, 30 * s), 0.6),
         ((10.0, -50.0, -44.0), (34 * s, 16 * s, 34 * s), 0.5),
         ((-17.0, -20.0, -32.0), (25 * s, 28 * s, 35 * s), 0.0),
-        ((3.0, 18.0, -18.0), (33 * s, 16 * s, 21 * s), 0.0),
+        ((3.0, 15.0, -18.0), (34 * s, 20 * s, 23 * s), 0.0),
     ):
         paint(canvas, ellipsoid(x, y, z, centre, half, turn), hu["blood"], width_mm * 3)
 
@@ -70,7 +70,7 @@ def paint_table(canvas: F32, x: F32, y: F32, top_y: float, width_mm: float) -> N
     """Paint the mattress' cover and the table's two shells below it."""
     sag = 0.00125 * x**2
     edge = np.maximum(np.abs(x) - 262, 0)
-    for down, half, value in ((-7.0, 0.9, -420.0), (0.0, 1.0, -120.0), (26.0, 1.3, 60.0)):
+    for down, half, value in ((-7.0, 0.9, -420.0), (0.0, 0.8, 160.0), (26.0, 1.2, 60.0)):
         curve = y - (top_y + down) + (sag if down < 20 else 1.35 * sag)
         paint(canvas, np.maximum(np.abs(curve) - half, edge).astype(np.float32), value, width_mm)
     foam = np.maximum(np.abs(y - (top_y + 13) + 1.15 * sag) - 11, edge)
