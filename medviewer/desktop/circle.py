@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QObject, QTimer
 from PySide6.QtWidgets import QApplication
 
@@ -17,7 +16,7 @@ from medviewer.desktop.finding import Finding, finding_view, similar_view
 from medviewer.desktop.inference import Inference
 from medviewer.desktop.panels.column import RightColumn
 from medviewer.desktop.panels.finding import FindingState
-from medviewer.desktop.pictures import pictures_of
+from medviewer.desktop.pictures import OWN_LIBRARY, Pictures, pictures_of, without_patient
 from medviewer.desktop.proposals import Proposals
 from medviewer.desktop.seg_files import SegFiles
 from medviewer.desktop.services import Services
@@ -25,7 +24,7 @@ from medviewer.desktop.session import ReadingSession
 from medviewer.desktop.training import Training
 from medviewer.desktop.work import Work
 from medviewer.inference.client import InferenceClient
-from medviewer.inference.suggestion import Suggestion
+from medviewer.inference.suggestion import SimilarCase, Suggestion
 
 
 def build_right_column(
@@ -102,7 +101,8 @@ class Circle(QObject):
     def _wire_finding(self) -> None:
         card = self._column.finding
         card.accept_asked.connect(self.proposals.accept)
-        card.edit_asked.connect(self.proposals.edit)
+        card.edit_asked.connect(self._edit)
+        card.done_asked.connect(self.training.done)
         card.reject_asked.connect(self.proposals.reject)
         card.cancel_asked.connect(self.proposals.cancel)
         card.first_step_asked.connect(self._take_suggest)
@@ -110,6 +110,15 @@ class Circle(QObject):
         self._column.check_first.slice_asked.connect(self.go_to_slice)
         self.proposals.changed.connect(self._show_finding)
         self._session.changed.connect(lambda changes: self._show_finding() if changes.volume else None)
+
+    def _edit(self) -> None:
+        """Accept if that is still to be done, then take the brush."""
+        finding = self.proposals.finding
+        if finding is not None and finding.state is FindingState.ACCEPTED:
+            self._session.set_active_segment(finding.numbers[0])
+            self._services.actions.do("tool-brush")
+        else:
+            self.proposals.edit()
 
     def _offer_tasks(self) -> None:
         """Let the command line choose the task that is asked first ("task:NAME")."""
@@ -151,27 +160,39 @@ class Circle(QObject):
             card.show_loading()
         elif part.answer is not self._shown_similar:
             self._shown_similar = part.answer
-            self._load_pictures(part.answer)
+            self._load_similar(part.answer, finding.prompt.patient)
 
-    def _load_pictures(self, said: Suggestion) -> None:
-        """The ratings at once, the pictures as soon as they are read."""
-        card, cases = self._column.similar, said.similar
-        source = source_text(said)
+    def _load_similar(self, said: Suggestion, patient: str) -> None:
+        """First who they are (never the same patient), then their pictures; both are read in jobs."""
+        card, source = self._column.similar, source_text(said)
+        jobs, wanted = self._services.jobs, lambda: self._shown_similar is said
 
-        def show(pictures: dict[str, NDArray[np.uint8]], *, pictures_come: bool = False) -> None:
+        def known(cases: tuple[SimilarCase, ...]) -> None:
+            awaited = any(case.thumbnail for case in cases)
+            show(cases, {}, pictures_come=awaited)
+            if awaited:
+                jobs.start(
+                    "Reading pictures",
+                    lambda _context: pictures_of(cases),
+                    on_done=lambda pictures: show(cases, pictures),
+                    wanted=wanted,
+                    quiet=True,
+                )
+
+        def show(cases: tuple[SimilarCase, ...], pictures: Pictures, *, pictures_come: bool = False) -> None:
             views = tuple(similar_view(case, pictures.get(case.case)) for case in cases)
             card.show_cases(views, source, pictures_come=pictures_come)
 
-        awaited = any(case.thumbnail for case in cases)
-        show({}, pictures_come=awaited)
-        if not awaited:
+        if not any((case.thumbnail or "").startswith(OWN_LIBRARY) for case in said.similar):
+            known(said.similar)
             return
-        self._services.jobs.start(
+        card.show_loading()
+        jobs.start(
             "Reading similar cases",
-            lambda _context: pictures_of(cases),
-            on_done=show,
-            on_failed=lambda _sentence: show({}),
-            wanted=lambda: self._shown_similar is said,
+            lambda _context: without_patient(said.similar, patient),
+            on_done=known,
+            on_failed=card.show_error,
+            wanted=wanted,
             quiet=True,
         )
 
@@ -230,6 +251,7 @@ class Circle(QObject):
 
     def _show_training(self) -> None:
         self._column.queue.show_queue(self.training.queue_view)
+        self._column.finding.show_why_not_done(self.training.queue_view.why_not_done)
         self._column.show_training(self.training.training_view)
         self._column.count_pending(self.training.pending)
 

@@ -14,11 +14,35 @@ from medviewer.inference.suggestion import SimilarCase
 MIDDLE = 0.6
 
 
-def pictures_of(cases: Sequence[SimilarCase]) -> dict[str, NDArray[np.uint8]]:
+#: Where a case of the user's own library keeps its picture.
+OWN_LIBRARY = "library:"
+
+Pictures = dict[str, NDArray[np.uint8]]
+
+
+def without_patient(cases: Sequence[SimilarCase], patient: str) -> tuple[SimilarCase, ...]:
+    """The cases but those of this patient. The model leaves them out already; a screen must not depend on that."""
+    from medviewer.inference.similar_nodule import own_library
+
+    library = own_library()
+    own = library.patient_hash(patient)
+    kept = []
+    for case in cases:
+        if case.thumbnail is not None and case.thumbnail.startswith(OWN_LIBRARY) and own:
+            try:
+                if library.get(case.thumbnail.removeprefix(OWN_LIBRARY)).patient == own:
+                    continue
+            except MedviewerError:
+                pass  # the case went away meanwhile: its ratings stay
+        kept.append(case)
+    return tuple(kept)
+
+
+def pictures_of(cases: Sequence[SimilarCase]) -> Pictures:
     """The picture of each case that has one, uint8 `[row, column]`, all stretched alike, by the case's name."""
     from medviewer.inference.similar_nodule import thumbnail_of
 
-    found: dict[str, NDArray[np.uint8]] = {}
+    found: Pictures = {}
     for case in cases:
         try:
             picture = thumbnail_of(case)

@@ -126,6 +126,8 @@ class Proposals(QObject):
             self._no_model(prompt, volume)
             return
         others = {does: Part() for does in OTHERS if self.book.beside(task, does) is not None}
+        stack = self._session.stack
+        prompt = replace(prompt, patient="" if stack is None else stack.patient_id)
         self.finding = Finding(next_name(task, self._session.segmentation), task, prompt, others=others)
         self._session.set_proposal(None)
         self._questions = [

@@ -19,7 +19,7 @@ from medviewer.desktop.jobs import Job
 from medviewer.desktop.marked import Marked
 from medviewer.desktop.panels.finding import FindingState
 from medviewer.desktop.panels.queue import QueueView
-from medviewer.desktop.panels.training import TrainingState, TrainingView, compact_doing
+from medviewer.desktop.panels.training import CurveData, TrainingState, TrainingView, compact_doing
 from medviewer.desktop.proposals import Proposals
 from medviewer.desktop.services import Services
 from medviewer.desktop.session import ReadingSession
@@ -54,7 +54,6 @@ class Training(QObject):
         super().__init__(parent)
         self._session, self._services, self._proposals = session, services, proposals
         self._job: Job | None = None
-        self._curves = Curves()
         self._began = 0.0
         self._judged: Judged | None = None
         self._cases: Sequence[Any] = ()
@@ -106,6 +105,7 @@ class Training(QObject):
 
     def _say_queue(self, **parts: Any) -> None:
         self.queue_view = replace(self.queue_view, **parts)
+        self.queue_view = replace(self.queue_view, why_not_done=self.why_not_done())
         self.changed.emit()
 
     def why_not_done(self) -> str | None:
@@ -156,9 +156,8 @@ class Training(QObject):
 
     def work_changed(self) -> None:
         """The segments changed: Done may have become possible, or no longer."""
-        reason = self.why_not_done()
-        if reason != self.queue_view.why_not_done:
-            self._say_queue(why_not_done=reason)
+        if self.why_not_done() != self.queue_view.why_not_done:
+            self._say_queue()
 
     # -- training --------------------------------------------------------------------------------------------------
 
@@ -176,8 +175,7 @@ class Training(QObject):
             champion="" if task is None else f"{task.title} {task.version}",
             previous="" if task is None else task.previous,
         )
-        self.queue_view = replace(self.queue_view, why_not_done=self.why_not_done())
-        self.changed.emit()
+        self._say_queue()
 
     def _show(self, **parts: Any) -> None:
         self.training_view = replace(self.training_view, **parts)
@@ -189,7 +187,7 @@ class Training(QObject):
         if task is None or self._job is not None or self.training_view.why_not is not None:
             self._services.say(self.training_view.why_not or "A training is running already.", "warn")
             return
-        self._curves, self._judged, self._began = Curves(), None, time.monotonic()
+        self._judged, self._began = None, time.monotonic()
         self._show(
             state=TrainingState.RUNNING,
             curves=None,
@@ -202,7 +200,7 @@ class Training(QObject):
         name = task.task
         self._job = self._services.jobs.start(
             f"Training {task.title}",
-            lambda context: train_task(name, context),
+            lambda context: train_task(name, with_curves(context)),
             on_progress=self._progress,
             on_partial=self._partial,
             on_done=self._judge,
@@ -220,7 +218,6 @@ class Training(QObject):
     def _progress(self, progress: Progress) -> None:
         if self.training_view.state is TrainingState.CANCELLING:
             return
-        self._last = progress
         judging = progress.message.startswith("judging")
         doing = progress.message[:1].upper() + progress.message[1:]
         if progress.total and not judging:
@@ -233,10 +230,9 @@ class Training(QObject):
             doing=doing,
         )
 
-    def _partial(self, said: Any) -> None:
-        if isinstance(said, dict):
-            self._curves.take(self._last.done, self._last.total, said)
-            self._show(curves=self._curves.data)
+    def _partial(self, data: Any) -> None:
+        if isinstance(data, CurveData):
+            self._show(curves=data)
 
     def _judge(self, judged: Judged) -> None:
         self._judged = judged
@@ -328,6 +324,20 @@ def train_task(task: str, context: JobContext) -> Judged:
 
     outcome = train(TrainingRequest(task, data=corrections_data()), context)
     return Judged(task, outcome.candidate, dict(outcome.report))
+
+
+def with_curves(context: JobContext) -> JobContext:
+    """The same context, whose partial figures come out as whole curves: none is lost when reports are merged."""
+    curves = Curves()
+
+    def listen(progress: Progress) -> None:
+        partial = None
+        if isinstance(progress.partial, dict):
+            curves.take(progress.done, progress.total, progress.partial)
+            partial = curves.data
+        context.listener(replace(progress, partial=partial))
+
+    return JobContext(context.token, listen)
 
 
 def corrections_data() -> Any:

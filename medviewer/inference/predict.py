@@ -23,6 +23,7 @@ def predict(
     *,
     point_lps: Sequence[float] | None = None,
     box_lps: Sequence[float] | None = None,
+    patient: str = "",
     device: str = "auto",
     context: JobContext | None = None,
     store: ModelStore | None = None,
@@ -34,6 +35,7 @@ def predict(
         volume: the voxels, all of them loaded.
         point_lps: the click, mm (LPS).
         box_lps: x0, y0, z0, x1, y1, z1, mm (LPS).
+        patient: id of the patient, whose own cases are left out where similar ones are looked for.
         device: "auto", "cpu" or "cuda".
         context: cancel; partial suggestions come through `context.report(partial=...)`.
         store: where the models lie.
@@ -48,7 +50,7 @@ def predict(
         Cancelled: a person asked for it.
     """
     package = (store or ModelStore()).champion(task)
-    prompt = Prompt.of(point_lps, box_lps)
+    prompt = Prompt.of(point_lps, box_lps, patient)
     return suggest_with(package, volume, prompt, device=device, context=context or JobContext())
 
 

@@ -19,13 +19,17 @@ class Prompt:
     Attributes:
         point_lps: the click in mm (LPS), or None.
         box_lps: x0, y0, z0, x1, y1, z1 in mm (LPS), each lower bound first, or None.
+        patient: id of the patient, so that similar cases of theirs are left out; "" where unknown.
     """
 
     point_lps: tuple[float, float, float] | None = None
     box_lps: tuple[float, float, float, float, float, float] | None = None
+    patient: str = ""
 
     @classmethod
-    def of(cls, point_lps: Sequence[float] | None = None, box_lps: Sequence[float] | None = None) -> Self:
+    def of(
+        cls, point_lps: Sequence[float] | None = None, box_lps: Sequence[float] | None = None, patient: str = ""
+    ) -> Self:
         """A prompt of loose numbers; the corners of the box may come in any order.
 
         Raises:
@@ -39,12 +43,12 @@ class Prompt:
             raise BadInput("a coordinate is not a finite number")
         point = None if point_lps is None else (click[0], click[1], click[2])
         if box_lps is None:
-            return cls(point, None)
+            return cls(point, None, patient)
         x0, y0, z0 = (min(corners[n], corners[n + 3]) for n in range(3))
         x1, y1, z1 = (max(corners[n], corners[n + 3]) for n in range(3))
         if min(x1 - x0, y1 - y0, z1 - z0) <= 0:
             raise BadInput("the box has no extent along at least one axis")
-        return cls(point, (x0, y0, z0, x1, y1, z1))
+        return cls(point, (x0, y0, z0, x1, y1, z1), patient)
 
     @property
     def middle_lps(self) -> tuple[float, float, float] | None:

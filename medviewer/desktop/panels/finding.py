@@ -171,6 +171,7 @@ class FindingCard(Card):
     edit_asked = Signal()
     reject_asked = Signal()
     cancel_asked = Signal()
+    done_asked = Signal()
     first_step_asked = Signal()
     remedy_asked = Signal()
 
@@ -220,6 +221,12 @@ class FindingCard(Card):
         verdict = row(self.accept_button, self.edit_button, self.reject_button, None)
         self._verdict.setLayout(verdict)
         body.addWidget(self._verdict)
+        self.done_button = button("Done  Ctrl+D", "primary", "", self.done_asked.emit)
+        self._after = QWidget()
+        self._after.setLayout(
+            row(self.done_button, button("Edit", "", "Correct it with the brush (B)", self.edit_asked.emit), None)
+        )
+        body.addWidget(self._after)
         self._again = button("", "primary", "", self.remedy_asked.emit)
         self._again_line = QWidget()
         self._again_line.setLayout(row(self._again, None))
@@ -304,6 +311,11 @@ class FindingCard(Card):
         if has_body:
             self._show_body(view)
 
+    def show_why_not_done(self, reason: str | None) -> None:
+        """Why an accepted finding cannot be queued now; None if it can."""
+        self.done_button.setEnabled(reason is None)
+        self.done_button.setToolTip(reason or "The outline is right: store it and queue the case (Ctrl+D)")
+
     def _show_head(self, view: FindingView) -> None:
         state = view.state
         tone, note, role = {
@@ -351,6 +363,7 @@ class FindingCard(Card):
         why = "" if ready else "The rest of the lesion is still being computed" if running else "Nothing was outlined"
         self.accept_button.setToolTip(why or "Make it a segment of this study (Enter)")
         self.edit_button.setToolTip(why or "Accept it and correct it with the brush (B)")
+        self._after.setVisible(view.state is FindingState.ACCEPTED)
         self._model.set_text(view.model)
         self._model.setVisible(bool(view.model))
         stale = view.state is FindingState.STALE

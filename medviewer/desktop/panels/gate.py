@@ -103,11 +103,15 @@ class GateTable(QWidget):
         self.reason = label("", "dim", wrap=True)
         self._column.addWidget(self.verdict)
         self._column.addWidget(self.reason)
+        self._shown: GateView | None = None
         self._table: QWidget | None = None
         self._checks: QWidget | None = None
 
     def show_gate(self, view: GateView) -> None:
         """Show a verdict with its numbers."""
+        if view == self._shown:
+            return
+        self._shown = view
         text, role = _HEADLINES[view.verdict]
         self.verdict.setText(text)
         set_role(self.verdict, role)
@@ -118,8 +122,10 @@ class GateTable(QWidget):
                 old.hide()
                 old.deleteLater()
         self._table, self._checks = self._make_table(view), _make_checks(view.checks)
-        self._column.addWidget(self._table)
-        self._column.addWidget(self._checks)
+        for new in (self._table, self._checks):
+            self._column.addWidget(new)
+        self._table.show()
+        self._checks.setVisible(bool(view.checks))
 
     def _make_table(self, view: GateView) -> QWidget:
         table = QWidget()
@@ -175,7 +181,6 @@ def gain_text(gain: Estimate) -> str:
 def _make_checks(checks: tuple[CheckView, ...]) -> QWidget:
     """Every part of the rule: a mark and its sentence."""
     box = QWidget()
-    box.setVisible(bool(checks))
     column = QVBoxLayout(box)
     column.setContentsMargins(0, 2 * STEP, 0, 0)
     column.setSpacing(STEP)
