@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from annotating import Hand, make_window, small_volume, with_editor
 from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
@@ -16,7 +17,6 @@ from medviewer.desktop.main_window import MainWindow
 from medviewer.desktop.tools.suggest import box_lps
 from medviewer.inference.prompt import Prompt
 from medviewer.volume.grid import Grid
-from annotating import Hand, make_window, small_volume, with_editor
 
 CTRL = Qt.KeyboardModifier.ControlModifier
 
