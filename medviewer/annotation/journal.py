@@ -259,9 +259,9 @@ class Journal:
             else:
                 trouble = self._write_or_queue(record)
             self._step_is_open = kind == "part"
+            if trouble is not None:
+                self._report(trouble)
             self._state.notify_all()
-        if trouble is not None:
-            self._report(trouble)
         return record.number
 
     def _write(self, record: _Waiting) -> None:
@@ -280,14 +280,16 @@ class Journal:
         return None
 
     def _report(self, error: OSError) -> None:
-        first = self._trouble is None
-        self._trouble = SaveFailed(
+        trouble = SaveFailed(
             f"the journal cannot be written: {error.strerror or error}; your work is kept in memory",
             path=self.path.parent,
             remedy="free space on this disk, or save elsewhere",
         )
-        if first:
-            self.listeners.on_trouble(self._trouble)
+        with self._state:  # both threads may meet it; told in here, so that relief never comes first
+            first = self._trouble is None
+            self._trouble = trouble
+            if first:
+                self.listeners.on_trouble(trouble)
 
     # -- the writer thread -----------------------------------------------------------------------------------------
 
@@ -307,9 +309,11 @@ class Journal:
                 if closing:
                     return
                 continue
-            if self._trouble is not None:
-                self._trouble = None
-                self.listeners.on_relief()
+            with self._state:
+                relieved = self._trouble is not None and not self._waiting and not self._unsynced
+                if relieved:
+                    self._trouble = None
+                    self.listeners.on_relief()
             if self._is_long:
                 self._compact()
 
