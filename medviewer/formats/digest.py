@@ -7,7 +7,7 @@ indices, one-bit pixels as bytes of 0 and 1. They do not depend on how the file 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,8 @@ class StackDigest:
 
     Attributes:
         sha256: of all frames in stack order; None where a frame cannot be decoded.
-        sha256_file: in the file's frame order, where the stack is one file whose order is another one; else None.
+        sha256_file: in the file's frame order, where the stack is one file whose order is another one (of a mosaic,
+            the tiled picture as it is stored); else None.
         low, high, mean: after the modality rescale, padding included; None where there is nothing.
         frame_sha256: of each frame in stack order, None where it cannot be decoded.
         failed: frames that cannot be decoded.
@@ -85,6 +86,7 @@ def digest(stack: Stack, context: JobContext | None = None) -> StackDigest:
     whole = hashlib.sha256()
     in_file_order = _file_order(stack)
     kept: dict[int, bytes] = {}
+    mosaics: set[Path] = set()
     hashes: list[str | None] = []
     failed: list[FailedFrame] = []
     for n, frame in enumerate(stack.frames):
@@ -104,8 +106,12 @@ def digest(stack: Stack, context: JobContext | None = None) -> StackDigest:
         hashes.append(hashlib.sha256(data).hexdigest())
         if in_file_order:
             kept[frame.frame] = data
-        sums.add(values, frame.slope, frame.intercept)
-    by_file = None
+        if frame.tile is None:
+            sums.add(values, frame.slope, frame.intercept)
+        elif frame.path not in mosaics:  # the sums of a mosaic are those of the picture as stored
+            mosaics.add(frame.path)
+            sums.add(read_stored(replace(frame, tile=None)), frame.slope, frame.intercept)
+    by_file = _whole_mosaic(stack)
     if in_file_order and not failed:
         by_file = hashlib.sha256(b"".join(kept[n] for n in sorted(kept))).hexdigest()
     some = sums.count > 0
@@ -118,6 +124,17 @@ def digest(stack: Stack, context: JobContext | None = None) -> StackDigest:
         frame_sha256=tuple(hashes),
         failed=tuple(failed),
     )
+
+
+def _whole_mosaic(stack: Stack) -> str | None:
+    """The hash of the one tiled picture that a mosaic was unpacked from; None for every other stack."""
+    paths = {frame.path for frame in stack.frames}
+    if stack.frames[0].tile is None or len(paths) != 1:
+        return None
+    try:
+        return hashlib.sha256(_little(read_stored(replace(stack.frames[0], tile=None)))).hexdigest()
+    except (PixelFault, SourceFault, OSError):
+        return None
 
 
 def _file_order(stack: Stack) -> bool:

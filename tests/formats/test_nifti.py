@@ -152,7 +152,7 @@ def test_a_cut_gzip_is_named(tmp_path: Path) -> None:
 
 
 def test_a_gzip_that_cannot_hold_what_it_declares_is_refused(tmp_path: Path) -> None:
-    path, data = _written(tmp_path)
+    _, data = _written(tmp_path)
     struct.pack_into("<3h", data, 42, 4000, 4000, 4000)
     packed = tmp_path / "bomb.nii.gz"
     packed.write_bytes(gzip.compress(bytes(data)))

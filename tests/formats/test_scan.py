@@ -204,7 +204,7 @@ def test_objects_are_listed_by_their_kind() -> None:
     for name in ("rtplan.dcm", "rtdose.dcm", "reportsi.dcm", "liver_1frame.dcm", "test-SR.dcm", "DICOMDIR"):
         found = get_testdata_file(name, download=False)
         if found is not None:
-            kinds |= {name: o.kind for o in scan([Path(str(found))]).objects}
+            (kinds[name],) = (o.kind for o in scan([Path(str(found))]).objects)
     expected = {
         "rtplan.dcm": "RTPLAN", "rtdose.dcm": "RTDOSE", "reportsi.dcm": "SR", "liver_1frame.dcm": "SEG",
         "test-SR.dcm": "SR", "DICOMDIR": "DICOMDIR",

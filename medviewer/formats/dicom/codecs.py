@@ -6,7 +6,9 @@ header's, or one without an end, is refused.
 
 from __future__ import annotations
 
+import logging
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +22,9 @@ from medviewer.formats.dicom.native import PixelFault, frame_bits, keep_stored_b
 from medviewer.formats.dicom.syntaxes import DEFLATED_FRAMES, JPEG, JPEG_2000, JPEG_LS, RLE, syntax_name
 
 AnyArray = NDArray[np.generic]
+
+# pydicom logs a traceback for each plug-in that fails; ours is one sentence, told by the caller.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 _LOSSY = frozenset(
     f"1.2.840.10008.1.2.{tail}" for tail in ("4.50", "4.51", "4.53", "4.55", "4.81", "4.91", "4.93", "4.203")
@@ -144,9 +149,11 @@ def _decode_pydicom(stream: bytes, layout: PixelLayout) -> tuple[AnyArray, str]:
     if layout.transfer_syntax in JPEG_2000:
         plugin = "pylibjpeg"
     try:
-        values, facts = decoder.as_array(
-            encapsulate([stream]), index=0, raw=True, validate=True, decoding_plugin=plugin, **options
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            values, facts = decoder.as_array(
+                encapsulate([stream]), index=0, raw=True, validate=True, decoding_plugin=plugin, **options
+            )
     except Exception as fault:  # plug-ins raise whatever they like
         raise PixelFault("bad-pixels", f"the compressed picture is damaged ({type(fault).__name__})") from fault
     return values, str(facts["photometric_interpretation"])
@@ -176,6 +183,8 @@ def _decode_gdcm(stream: bytes, layout: PixelLayout, head: StreamHeader) -> AnyA
         gdcm.PixelFormat(layout.samples, allocated, head.precision, head.precision - 1, int(layout.signed))
     )
     raw = image.GetBuffer()
+    if raw is None:
+        raise PixelFault("bad-pixels", "the compressed picture is damaged (GDCM)")
     data = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else bytes(raw)
     count = layout.rows * layout.columns * layout.samples
     if len(data) < count * allocated // 8:

@@ -89,7 +89,8 @@ class Elements:
 
     def text(self, tag: int) -> str:
         """A value of the default repertoire (UID, CS, DA, ...), stripped; several values joined by a backslash."""
-        return self.bytes(tag).decode("latin-1").strip(" \0\t\r\n")
+        found = self.raw.get(tag)
+        return "" if found is None else found[1].decode("latin-1").strip(" \0\t\r\n")
 
     def texts(self, tag: int) -> tuple[str, ...]:
         """The values of a multi-valued text of the default repertoire."""

@@ -5,9 +5,9 @@ Nothing here reads pixels. Every declared size is checked against the file's siz
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from medviewer.formats.catalog import ObjectFile, PixelLayout, Quality, StackText
@@ -244,7 +244,7 @@ def _layout(header: Header, size: int) -> tuple[PixelLayout, list[Quality]]:
         signed=bool(signed), photometric=photometric, planar=planar if samples == 3 else 0, frames=frames,
         transfer_syntax=syntax, float_bits=float_bits,
     )  # fmt: skip
-    return layout, faults
+    return _shared(layout), faults
 
 
 def _frame_count(data: Elements) -> int:
@@ -337,19 +337,36 @@ def _other_faults(data: Elements) -> list[Quality]:
 
 def _clean(text: str) -> str:
     """One line of plain text: control characters become spaces."""
+    if text.isprintable():
+        return " ".join(text.split())
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _stack_text(data: Elements, charsets: Sequence[str]) -> tuple[StackText, bool]:
+@lru_cache(maxsize=4096)
+def _words(value: bytes, charsets: tuple[str, ...], is_name: bool) -> tuple[str, bool]:
+    """Decoded, cleaned and cut text, and whether its character set was guessed. The files of a series repeat it."""
+    text, guessed = decode(value, charsets, is_name=is_name)
+    return _clean(text)[:1024], guessed
+
+
+@lru_cache(maxsize=512)
+def _shared(layout: PixelLayout) -> PixelLayout:
+    """One instance for all equal layouts."""
+    return layout
+
+
+def _stack_text(data: Elements, charsets: tuple[str, ...]) -> tuple[StackText, bool]:
     guesses: list[bool] = []
 
-    def words(tag: int) -> str:
-        value, guessed = decode(data.bytes(tag), charsets)
-        guesses.append(guessed)
-        return _clean(value)[:1024]
+    def words(tag: int, is_name: bool = False) -> str:
+        found = data.raw.get(tag)
+        if found is None:
+            return ""
+        text, guessed = _words(found[1], charsets, is_name)
+        if guessed:
+            guesses.append(True)
+        return text
 
-    name, guessed = decode(data.bytes(T.PATIENT_NAME), charsets, is_name=True)
-    guesses.append(guessed)
     numbers = {
         tag: data.number(tag)
         for tag in (
@@ -366,7 +383,7 @@ def _stack_text(data: Elements, charsets: Sequence[str]) -> tuple[StackText, boo
         thickness = data.item(T.SHARED_GROUPS).item(T.PIXEL_MEASURES).number(T.SLICE_THICKNESS)
     series_number = data.number(T.SERIES_NUMBER)
     text = StackText(
-        patient_name=_clean(name)[:1024],
+        patient_name=words(T.PATIENT_NAME, is_name=True),
         patient_id=words(T.PATIENT_ID),
         patient_sex=data.text(T.PATIENT_SEX)[:16],
         patient_age=data.text(T.PATIENT_AGE)[:16],
@@ -401,9 +418,4 @@ def _stack_text(data: Elements, charsets: Sequence[str]) -> tuple[StackText, boo
         frame_of_reference_uid=data.text(T.FRAME_OF_REFERENCE),
         lossy=lossy,
     )
-    return text, any(guesses)
-
-
-def finite(*numbers: float | None) -> bool:
-    """True where all numbers are there and finite."""
-    return all(n is not None and math.isfinite(n) for n in numbers)
+    return text, bool(guesses)

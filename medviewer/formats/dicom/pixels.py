@@ -176,7 +176,12 @@ def _read_slowly(frame: FrameRef, layout: PixelLayout) -> AnyArray:
         if frame.frame >= len(opened.frames):
             raise PixelFault("truncated", f"frame {frame.frame + 1} is missing: only {len(opened.frames)} are there")
         stream = read_fragments(opened.file, opened.frames[frame.frame])
-    return codecs.decode(stream, layout)
+    try:
+        return codecs.decode(stream, layout)
+    except PixelFault:
+        raise
+    except Exception as fault:  # a hostile frame costs a sentence
+        raise PixelFault("bad-pixels", f"the compressed picture is damaged ({type(fault).__name__})") from fault
 
 
 def palette_of(path: Path) -> tuple[NDArray[np.uint8], int] | None:
