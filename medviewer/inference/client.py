@@ -13,28 +13,23 @@ import multiprocessing
 import queue
 import threading
 import time
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from medviewer.errors import Cancelled, MedviewerError
 from medviewer.inference import worker
 from medviewer.inference.prompt import Prompt
+from medviewer.inference.shared_voxels import Shelf
 from medviewer.inference.suggestion import Suggestion
 from medviewer.volume.volume import Volume
 
 #: Seconds that the process has to stop after a cancel; then it is ended and started again.
 CANCEL_PATIENCE = 2.0
-#: Volumes whose voxels stay in shared memory while nobody asks about them.
-VOLUMES_KEPT = 2
 #: A process that ends by itself sooner than this many seconds after its start is not started again unasked.
 SHORTEST_LIFE = 5.0
 
@@ -86,15 +81,6 @@ class _Open:
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Shared:
-    """Voxels in shared memory; `origin` tells whether the caller's array still is the one that was copied."""
-
-    memory: SharedMemory
-    origin: weakref.ReferenceType[Any]
-    described: worker.SharedVoxels
-
-
 class InferenceClient:
     """Owns one inference process.
 
@@ -116,7 +102,7 @@ class InferenceClient:
         self._open: OrderedDict[int, _Open] = OrderedDict()
         self._warming: dict[int, tuple[Callable[[str], None], OnError]] = {}
         self._stopping: dict[int, float] = {}
-        self._shared: OrderedDict[tuple[str, int], _Shared] = OrderedDict()
+        self._shelf = Shelf(lambda name: self._send("forget", name))
         self._processor_only = False
         self._closed = False
 
@@ -213,7 +199,7 @@ class InferenceClient:
 
     def _submit(self, question: _Open) -> None:
         try:
-            voxels = self._share(question.volume)
+            voxels = self._shelf.put(question.volume, {other.memory for other in self._open.values()})
         except (OSError, MemoryError) as error:
             del self._open[question.handle.id]
             question.on_error(
@@ -233,6 +219,7 @@ class InferenceClient:
                 prompt.point_lps,
                 prompt.box_lps,
                 self._device(question.device),
+                prompt.patient,
             ),
         )
 
@@ -341,42 +328,11 @@ class InferenceClient:
             with contextlib.suppress(OSError, ValueError):  # a dead process is told by the reader thread
                 self._connection.send(message)
 
-    def _share(self, volume: Volume) -> worker.SharedVoxels:
-        """The volume's voxels in shared memory: copied once, and again while slices are still arriving."""
-        key = (volume.stack_id, id(volume.voxels))
-        known = self._shared.get(key)
-        if known is not None and known.origin() is volume.voxels:
-            self._shared.move_to_end(key)
-            return known.described
-        asked_about = {question.memory for question in self._open.values()}
-        idle = [k for k, shared in self._shared.items() if shared.described.name not in asked_about]
-        for old in idle[: max(0, len(self._shared) - VOLUMES_KEPT + 1)]:
-            self._unshare(old)
-        memory = SharedMemory(create=True, size=max(1, volume.voxels.nbytes))
-        target: np.ndarray[Any, Any] = np.ndarray(volume.voxels.shape, volume.voxels.dtype, buffer=memory.buf)
-        target[:] = volume.voxels
-        del target
-        described = worker.SharedVoxels.of(memory.name, volume)
-        shared = _Shared(memory, weakref.ref(volume.voxels), described)
-        if bool(np.all(volume.loaded)):
-            self._shared[key] = shared
-        else:
-            self._shared[(f"partial {memory.name}", 0)] = shared
-        return described
-
-    def _unshare(self, key: tuple[str, int]) -> None:
-        shared = self._shared.pop(key)
-        self._send("forget", shared.described.name)
-        shared.memory.close()
-        with contextlib.suppress(OSError):
-            shared.memory.unlink()
-
     def _close(self) -> None:
         for question in list(self._open.values()):
             question.on_error(Cancelled())
         self._open.clear()
-        for key in list(self._shared):
-            self._unshare(key)
+        self._shelf.clear()
         self._end_process()
         self._closed = True
 

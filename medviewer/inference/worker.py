@@ -21,13 +21,11 @@ import threading
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from medviewer.errors import BadInput, Cancelled, MedviewerError, MissingHere, Refused, SaveFailed
+from medviewer.inference.shared_voxels import Attached, SharedVoxels, attach
 from medviewer.jobs import CancelToken, JobContext, Progress
 from medviewer.volume.volume import Volume
 
@@ -41,28 +39,6 @@ _STICKY = ("illegal memory access", "device-side assert", "unspecified launch fa
 
 
 @dataclass(frozen=True, slots=True)
-class SharedVoxels:
-    """Where a volume's voxels lie: the name of the shared memory, type, size, and the volume's small facts."""
-
-    name: str
-    dtype: str
-    size_kji: tuple[int, int, int]
-    facts: dict[str, Any]
-
-    @classmethod
-    def of(cls, name: str, volume: Volume) -> SharedVoxels:
-        """Describe a volume whose voxels were copied to the shared memory of this name."""
-        fields = ("grid", "slope", "intercept", "unit", "modality", "padding", "inverted", "stack_id")
-        return cls(name, volume.voxels.dtype.str, volume.size_kji, {field: getattr(volume, field) for field in fields})
-
-    def volume(self, memory: SharedMemory) -> Volume:
-        """The volume, with its voxels read-only in the shared memory."""
-        voxels: np.ndarray[Any, Any] = np.ndarray(self.size_kji, np.dtype(self.dtype), buffer=memory.buf)
-        voxels.flags.writeable = False
-        return Volume(voxels, **self.facts)
-
-
-@dataclass(frozen=True, slots=True)
 class Request:
     """One question: as `medviewer.inference.predict.predict`, with the client's id."""
 
@@ -72,6 +48,7 @@ class Request:
     point_lps: tuple[float, ...] | None
     box_lps: tuple[float, ...] | None
     device: str
+    patient: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +101,8 @@ class _Worker:
         self._sending = threading.Lock()
         self._tokens: dict[int, CancelToken] = {}
         self._inbox: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
-        self._memories: dict[str, SharedMemory] = {}
+        self._attached: dict[str, Attached] = {}
+        self._running = 0
         self._prepared = False
 
     def serve(self) -> None:
@@ -141,7 +119,7 @@ class _Worker:
                     self._forget(name)
                 case _:
                     break
-        for name in list(self._memories):
+        for name in list(self._attached):
             self._forget(name)
 
     def _read(self) -> None:
@@ -151,11 +129,20 @@ class _Worker:
             except (EOFError, OSError):
                 os._exit(0)  # the window is gone: nobody waits for an answer
             if message[0] == "cancel":
-                self._tokens.setdefault(message[1], CancelToken()).cancel()
+                self._cancel(message[1])
                 continue
             if message[0] == "predict":
                 self._tokens.setdefault(message[1].id, CancelToken())
             self._inbox.put(message)
+
+    def _cancel(self, id_: int) -> None:
+        """Stop the question that runs, or answer at once for one that waits behind it."""
+        token = self._tokens.get(id_)
+        if token is None:
+            return  # answered already
+        token.cancel()
+        if id_ != self._running:
+            self._send("failed", id_, Failure.of(Cancelled()))
 
     def _send(self, *message: Any) -> None:
         with self._sending, contextlib.suppress(OSError, BrokenPipeError):
@@ -182,6 +169,7 @@ class _Worker:
                 self._send("partial", request.id, progress.partial)
 
         try:
+            self._running = request.id
             token.raise_if_cancelled()
             self._prepare()
             from medviewer.inference.predict import predict
@@ -191,6 +179,7 @@ class _Worker:
                 self._volume(request.voxels),
                 point_lps=request.point_lps,
                 box_lps=request.box_lps,
+                patient=request.patient,
                 device=request.device,
                 context=JobContext(token, listen),
             )
@@ -200,6 +189,7 @@ class _Worker:
         else:
             self._send("done", request.id, suggestion)
         finally:
+            self._running = 0
             self._tokens.pop(request.id, None)
 
     def _warm(self, id_: int, task: str, device: str) -> None:
@@ -230,13 +220,11 @@ class _Worker:
         self._send("failed", id_, Failure.of(error))
 
     def _volume(self, voxels: SharedVoxels) -> Volume:
-        memory = self._memories.get(voxels.name)
-        if memory is None:
-            memory = self._memories[voxels.name] = SharedMemory(voxels.name)
-        return voxels.volume(memory)
+        if voxels.name not in self._attached:
+            self._attached[voxels.name] = attach(voxels)
+        return self._attached[voxels.name].volume
 
     def _forget(self, name: str) -> None:
-        memory = self._memories.pop(name, None)
-        if memory is not None:
-            with contextlib.suppress(BufferError):  # an array still looks into it: it goes with the process
-                memory.close()
+        attached = self._attached.pop(name, None)
+        if attached is not None:
+            attached.close()

@@ -35,10 +35,10 @@ PATIENCE = 60.0
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, make_package: Make) -> Path:
-    """A user folder with a small model, and one that takes seconds: 12 members on 64 mm."""
+    """A user folder with a small model, and one that takes a while: 12 members."""
     folder = tmp_path_factory.mktemp("client-home")
     make_package(folder / "data" / "models", "1")
-    wide = {"name": "unet3d", "channels": [8, 8], "inputs": 1, "classes": 3, "coarse_heads": 0}
+    wide = {"name": "unet3d", "channels": [4, 4], "inputs": 1, "classes": 3, "coarse_heads": 0}
     make_package(folder / "data" / "models", "1", members=12, card={"task": SLOW}, config={"network": wide})
     return folder
 
@@ -115,7 +115,7 @@ def test_a_ct_is_answered_with_a_reason(client: InferenceClient) -> None:
 
 def test_cancel_takes_effect_within_300_ms(client: InferenceClient, volume: Volume) -> None:
     ask(client, TASK, volume, Prompt(), PATIENCE)
-    big = blob_volume(64)
+    big = blob_volume(40)
     answers = Answers()
     handle = client.predict(SLOW, big, Prompt(), generation=7, **answers.hooks)
     assert handle.generation == 7
@@ -127,10 +127,24 @@ def test_cancel_takes_effect_within_300_ms(client: InferenceClient, volume: Volu
     assert kind == "error" and isinstance(error, Cancelled)
     assert time.monotonic() - begun < 0.3
     small = predict_time(client, volume)
-    assert time.monotonic() - begun < 0.3 + 3 * max(small, 0.1)  # the process is free for the next question
+    busy = os.getloadavg()[0] > (os.cpu_count() or 1)  # other work on this machine: only the order is checked
+    assert time.monotonic() - begun < 0.3 + 3 * max(small, 0.1) + 5 * busy  # free for the next question
     assert client.process_id == pid
     with pytest.raises(queue.Empty):
         answers.all.get(timeout=0.5)  # nothing comes after the cancel
+
+
+def test_cancelling_a_question_that_waits_does_not_disturb_the_one_that_runs(client: InferenceClient) -> None:
+    running, waiting = Answers(), Answers()
+    client.predict(SLOW, blob_volume(40), Prompt(), **running.hooks)
+    assert running.next()[0] == "partial"
+    pid = client.process_id
+    client.predict(TASK, blob_volume(), Prompt(), **waiting.hooks).cancel()
+    assert isinstance(waiting.next(1)[1], Cancelled)
+    kind, said = running.next()
+    while kind == "partial":
+        kind, said = running.next()
+    assert kind == "done" and client.process_id == pid and not said.notes
 
 
 def predict_time(client: InferenceClient, volume: Volume) -> float:
@@ -174,7 +188,7 @@ def test_a_killed_process_is_started_again_and_the_question_answered(client: Inf
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_a_question_that_kills_twice_ends_with_a_sentence(client: InferenceClient, volume: Volume) -> None:
     answers = Answers()
-    client.predict(SLOW, blob_volume(64), Prompt(), **answers.hooks)
+    client.predict(SLOW, blob_volume(40), Prompt(), **answers.hooks)
     dead = []
     for _ in range(2):
         while (pid := client.process_id) is None or pid in dead:
@@ -224,7 +238,7 @@ def test_warm_then_fast(client: InferenceClient, volume: Volume) -> None:
 def test_many_volumes_share_little_memory(client: InferenceClient) -> None:
     for size in (16, 18, 20, 22, 24, 26):
         assert ask(client, TASK, blob_volume(size), Prompt(), PATIENCE).segments
-    assert len(client._shared) <= 2
+    assert len(client._shelf) <= 2
 
 
 def test_slices_that_arrive_later_are_seen(client: InferenceClient) -> None:
