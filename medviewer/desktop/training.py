@@ -24,7 +24,7 @@ from medviewer.desktop.proposals import Proposals
 from medviewer.desktop.services import Services
 from medviewer.desktop.session import ReadingSession
 from medviewer.desktop.tasks import TaskFacts
-from medviewer.desktop.training_views import Curves, case_views, gate_view, why_not_train
+from medviewer.desktop.training_views import Curves, case_views, gate_view, sentence, why_not_train
 from medviewer.jobs import JobContext, Progress
 
 
@@ -146,11 +146,11 @@ class Training(QObject):
             "Storing the correction",
             lambda context: store_correction(correction, context),
             on_done=self._stored,
-            on_failed=lambda sentence: self._say_queue(storing=False, sentence=f"{sentence} Nothing was lost."),
+            on_failed=lambda why: self._say_queue(storing=False, sentence=f"{why} Nothing was lost."),
         )
 
     def _stored(self, queued: Queued) -> None:
-        self._say_queue(storing=False, done=stored_text(queued.states))
+        self._say_queue(storing=False, done=stored_text(queued))
         self._services.say(self.queue_view.done, "good")
         self.read_queue()
 
@@ -301,13 +301,12 @@ def suggestion_of(finding: Finding | None) -> Finding | None:
     return finding if finding is not None and finding.state is FindingState.ACCEPTED else None
 
 
-def stored_text(states: Sequence[str]) -> str:
+def stored_text(queued: Queued) -> str:
     """What happened to the cases of a Done, in words."""
-    if not states:
-        return "Stored. Nothing changed since the last time, so nothing new was queued."
-    if "held-out" in states:
-        return "Stored. This patient is kept aside to judge the next model."
-    return "Stored and queued for the next training."
+    where = "Stored and queued for the next training."
+    if "held-out" in queued.states:
+        where = "Stored. This patient is kept aside to judge the next model."
+    return " ".join((where, *(sentence(part) for part in queued.left_out)))
 
 
 def author_name() -> str:

@@ -162,7 +162,7 @@ def test_accept_edit_done_by_keyboard_alone(desk: Desk) -> None:
     desk.wait(lambda: bool(desk.column.segments.view.segments))
     assert desk.column.segments.view.segments[0].origin == "AI, unchanged"
     hand.key(Qt.Key.Key_B)
-    hand.click(60, 60)
+    hand.click(50, 42)
     desk.wait(lambda: desk.column.segments.view.segments[0].origin == "AI, edited")
     hand.key(Qt.Key.Key_D, Qt.KeyboardModifier.ControlModifier)
     desk.wait(lambda: bool(desk.column.queue.view.cases))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +12,7 @@ from medviewer.annotation.editor import Editor
 from medviewer.annotation.operations import AddSegment, Paint, accept_proposal
 from medviewer.annotation.revision import RevisionStore, Verdict
 from medviewer.annotation.segmentation import Provenance, Segment, Segmentation
-from medviewer.desktop.corrections import (
-    Correction,
-    Queued,
-    mask_of,
-    nodule_sample,
-    open_queue,
-    store_correction,
-    volume_sample,
-)
+from medviewer.desktop.corrections import Correction, Queued, open_queue, store_correction
 from medviewer.desktop.finding import Finding
 from medviewer.desktop.marked import Marked
 from medviewer.desktop.panels.finding import FindingState
@@ -85,57 +76,6 @@ def test_a_copy_of_a_segmentation_is_the_segmentation() -> None:
     assert not np.array_equal(copy.segmentation().labelmap, editor.segmentation.labelmap), "later edits are not in it"
 
 
-def test_a_nodule_sample_is_the_crop_that_inference_sees_with_the_mask_laid_on_it() -> None:
-    from medviewer.inference.nodule_crop import nodule_crop
-
-    volume = small_volume()
-    box, mask = mask_of(outlined(volume).segmentation, (1,))
-    sample = nodule_sample(volume, box, mask)
-    assert sample["images"].shape == sample["mask"].shape == (5, 96, 96)
-    assert sample["mask"].sum() == ball(volume).sum(), "no voxel of the lesion is lost"
-    assert volume.grid is not None
-    centre = volume.grid.index_to_lps((6, 48, 40))
-    assert np.array_equal(sample["images"], nodule_crop(volume, centre, slices=(4, 9)).images)
-    inside, outside = sample["images"][sample["mask"] > 0], sample["images"][sample["mask"] == 0]
-    assert inside.min() > outside.max(), "tissue under the mask, air beside it"
-    k, j, i = (int(n) for n in sample["click_kji"])
-    assert sample["mask"][k, j, i] == 1
-    assert float(sample["pixel_mm"]) == 0.75
-    assert float(sample["slice_spacing_mm"]) == 2.5
-
-
-def test_a_nodule_at_the_edge_of_the_volume_keeps_its_mask() -> None:
-    volume = small_volume()
-    assert volume.grid is not None
-    editor = Editor(Segmentation(volume.grid, volume.stack_id))
-    editor.do(AddSegment(Segment.named(1, "Nodule 1")))
-    editor.do(Paint.of_mask("brush", (0, 0, 0), np.ones((2, 6, 6), bool), 1))
-    sample = nodule_sample(volume, *mask_of(editor.segmentation, (1,)))
-    assert sample["mask"].sum() == 72
-
-
-def test_the_training_takes_the_sample() -> None:
-    from medviewer.learning.datasets.nodule_samples import corrected_nodule
-
-    volume = small_volume()
-    sample = corrected_nodule("case", "hash", nodule_sample(volume, *mask_of(outlined(volume).segmentation, (1,))))
-    assert sample.images.shape == (5, 96, 96)
-
-
-def test_a_volume_sample_keeps_a_whole_small_crop_and_numbers_its_labels() -> None:
-    volume = small_volume()
-    assert volume.grid is not None
-    editor = Editor(Segmentation(volume.grid, "s"))
-    for number, name, k in ((3, "Anterior", 4), (5, "Posterior", 7)):
-        editor.do(AddSegment(Segment.named(number, name)))
-        editor.do(Paint.of_mask("brush", (k, 30, 30), np.ones((2, 30, 30), bool), number))
-    sample = volume_sample(volume, *mask_of(editor.segmentation, (3, 5)))
-    assert sorted(np.unique(sample["label"]).tolist()) == [0, 1, 2]
-    assert sample["image"].shape == sample["label"].shape
-    assert sample["image"].shape[0] == SIZE[0], "12 mm above and below is all of it"
-    assert (sample["label"] == 1).sum() == (sample["label"] == 2).sum() == 1800
-
-
 def test_done_stores_a_revision_and_queues_the_case() -> None:
     volume = small_volume()
     queued = store(correction(outlined(volume), volume))
@@ -157,7 +97,7 @@ def test_an_edited_proposal_tells_how_far_it_moved() -> None:
     outline = Suggestion(TASK.task, "abc", "cpu", 0.1, segments=(SegmentMask.measured("nodule", (0, 0, 0), mask, 1.4),))
     prompt = Prompt.of(point_lps=(1, 1, 1))
     finding = Finding("Nodule 1", TASK, prompt, FindingState.ACCEPTED, outline, numbers=(1,))
-    editor.do(Paint.of_mask("brush stroke", (6, 60, 40), np.ones((1, 1, 5), bool), 1))
+    editor.do(Paint.of_mask("brush stroke", (6, 57, 38), np.ones((1, 1, 5), bool), 1))
     queued = store(correction(editor, volume, finding=finding))
     work = RevisionStore().get(queued.revision).work
     assert work.verdict is Verdict.CORRECTED
@@ -168,20 +108,30 @@ def test_an_edited_proposal_tells_how_far_it_moved() -> None:
     assert open_queue().cases()[0].weight == 1.0
 
 
-def test_done_twice_stores_two_revisions_but_one_case() -> None:
+def test_done_twice_is_one_case() -> None:
     volume = small_volume()
     editor = outlined(volume)
     first = store(correction(editor, volume))
-    second = store(correction(editor, volume))
-    assert first.revision != second.revision
-    assert second.states == (), "nothing changed, nothing new is queued"
-    assert RevisionStore().get(second.revision).work.parent == first.revision
-    editor.do(Paint.of_mask("brush stroke", (6, 60, 40), np.ones((1, 1, 5), bool), 1))
+    with pytest.raises(BadInput, match="nothing changed"):
+        store(correction(editor, volume))
+    editor.do(Paint.of_mask("brush stroke", (6, 57, 38), np.ones((1, 1, 5), bool), 1))
     third = store(correction(editor, volume))
     assert len(third.states) == 1
+    assert RevisionStore().get(third.revision).work.parent == first.revision
     cases = open_queue().cases()
     assert len(cases) == 1, "the newer outline takes the older one's place"
     assert cases[0].revision == third.revision
+
+
+def test_a_lesion_that_was_trained_on_is_not_queued_again_with_the_next_one() -> None:
+    volume = small_volume()
+    editor = outlined(volume)
+    first = store(correction(editor, volume))
+    editor.do(AddSegment(Segment.named(2, "Nodule 2")))
+    editor.do(Paint.of_mask("brush stroke", (2, 10, 10), np.ones((2, 5, 5), bool), 2))
+    second = store(correction(editor, volume))
+    assert len(second.states) == 1
+    assert [case.revision for case in open_queue().cases()] == [first.revision, second.revision]
 
 
 def test_each_lesion_is_a_case_of_its_own() -> None:
@@ -193,7 +143,7 @@ def test_each_lesion_is_a_case_of_its_own() -> None:
     assert len(queued.states) == 2
     assert len(set(queued.states)) == 1, "one patient is never on both sides"
     verdicts = {case.verdict for case in open_queue().cases()}
-    assert verdicts == {Verdict.UNTOUCHED, Verdict.FROM_SCRATCH}
+    assert verdicts == {Verdict.UNTOUCHED, Verdict.CORRECTED}
 
 
 def test_a_study_without_patient_id_is_refused_before_anything_is_stored() -> None:
@@ -208,13 +158,13 @@ def test_empty_segments_are_refused_with_a_sentence() -> None:
     assert volume.grid is not None
     editor = Editor(Segmentation(volume.grid, "s"))
     editor.do(AddSegment(Segment.named(1, "Nodule 1")))
-    with pytest.raises(BadInput, match="nothing is outlined"):
+    with pytest.raises(BadInput, match="nothing is drawn"):
         store(correction(editor, volume))
 
 
 @pytest.mark.data
 def test_the_sample_of_a_real_nodule_holds_the_readers_consensus(public_data: Path) -> None:
-    """LIDC-IDRI-0314: 3398 voxels of consensus in the whole CT are 3398 voxels in the crop."""
+    """LIDC-IDRI-0314: 3398 voxels of consensus in the whole CT are 3398 voxels in the queue's sample."""
     import SimpleITK as sitk
 
     from medviewer.formats.load import load_volume
@@ -225,15 +175,10 @@ def test_the_sample_of_a_real_nodule_holds_the_readers_consensus(public_data: Pa
     volume = load_volume(stack, JobContext())
     count = sitk.GetArrayFromImage(sitk.ReadImage(str(public_data / "lidc_demo" / "reader_count.nii.gz")))
     assert stack.grid is not None
-    consensus = (count >= 2).astype(np.uint8)
-    segmentation = Segmentation.from_labelmap(stack.grid, consensus, (Segment.named(1, "Nodule 1"),), stack.id)
-    sample = nodule_sample(volume, *mask_of(segmentation, (1,)))
+    nodule = (Segment.named(1, "Nodule 1"),)
+    segmentation = Segmentation.from_labelmap(stack.grid, (count >= 2).astype(np.uint8), nodule, stack.id)
+    store(Correction(TASK, Marked.of(segmentation), (1,), volume, stack, None, "dr. lee"))
+    sample = open_queue().sample(open_queue().cases()[0].id)
     assert sample["mask"].sum() == 3398
     ring = (sample["mask"] == 0) & (np.abs(np.indices(sample["mask"].shape)[1] - 48) < 16)
-    assert sample["images"][sample["mask"] > 0].mean() > sample["images"][ring].mean() + 0.15
-
-
-def test_a_stack_without_geometry_teaches_nothing() -> None:
-    volume = replace(small_volume(), grid=None)
-    with pytest.raises(BadInput, match="no geometry"):
-        nodule_sample(volume, mask_of(outlined(small_volume()).segmentation, (1,))[0], np.ones((1, 1, 1), np.uint8))
+    assert sample["images"][sample["mask"] > 0].mean() > sample["images"][ring].mean() + 38
