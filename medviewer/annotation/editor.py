@@ -114,7 +114,10 @@ class Editor:
                     mark = ChangeSegment(segment.edited(), operation.name)
                     inverses.append(mark.apply(self.segmentation))
                     applied.append(mark)
-        whole = applied[0] if len(applied) == 1 else Together(operation.name, tuple(applied))
+        whole = operation
+        if len(applied) > 1:  # as one operation, exactly as a replay of the journal will see it
+            whole = Together(operation.name, tuple(applied))
+            inverses = [Together(operation.name, tuple(reversed(inverses)))]
         kind, step = ("do", operation.name) if self._open is None else ("part", self._open_name)
         voxels = sum(i.voxels for i in inverses)
         record = 0 if self.journal is None else self.journal.append(kind, whole, step, voxels)
