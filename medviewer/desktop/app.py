@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QApplication, QDialog
+from PySide6.QtWidgets import QApplication
 
 from medviewer import places
 from medviewer.desktop.application import application
@@ -24,6 +25,7 @@ from medviewer.desktop.main_window import MainWindow
 from medviewer.desktop.notice import Notice, accept, is_accepted
 from medviewer.desktop.viewport.view_grid import Layout
 from medviewer.errors import BadInput, MedviewerError
+from medviewer.jobs import JobContext
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +83,27 @@ def fill_right_column(window: MainWindow) -> None:
     window.fill_right_column(build_right_column)
 
 
+def fill_right_column_soon(window: MainWindow, filled: Callable[[], None] = lambda: None) -> None:
+    """The same, imported on a worker thread first: that takes longer than a window may be deaf."""
+
+    def work(_: JobContext) -> None:
+        importlib.import_module("medviewer.desktop.circle")
+
+    def done(_: object) -> None:
+        fill_right_column(window)
+        filled()
+
+    window.jobs.start("Preparing the tools", work, on_done=done, quiet=True)
+
+
+def _ask(window: MainWindow) -> None:
+    """The notice over the window, which takes no input until it was accepted; declined, the program ends."""
+    notice = Notice(window)
+    notice.accepted.connect(accept)
+    notice.rejected.connect(window.close)
+    notice.open()
+
+
 class ErrorKeeper:
     """Turns errors nobody caught into a sentence in the window; the window stays, with all unsaved work."""
 
@@ -125,10 +148,6 @@ def run_window(wish: Wish) -> int:
     app = application(needs_screen=wish.screenshot is None)
     sys.setswitchinterval(SWITCH_S)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if not is_accepted():
-        if Notice().exec() != QDialog.DialogCode.Accepted:
-            return 0
-        accept()
     window = make_window()
     keeper = ErrorKeeper(window)
     keeper.install()
@@ -138,11 +157,15 @@ def run_window(wish: Wish) -> int:
     if wish.paths:
         window.open_paths(wish.paths)
     window.show()
+    if not is_accepted():
+        _ask(window)
 
-    def fill() -> None:
-        fill_right_column(window)
+    def filled() -> None:
         if wish.task is not None and window.actions_table.has(f"task:{wish.task}"):
             window.actions_table.do(f"task:{wish.task}")
+
+    def fill() -> None:
+        fill_right_column_soon(window, filled)
 
     later = QTimer(window)
     later.setSingleShot(True)
