@@ -165,6 +165,16 @@ def pack(head: Mapping[str, Any], operation: Operation | None = None, parts: tup
     return zlib.compress(b"".join((_LENGTH.pack(len(text)), text, *blobs)), COMPRESSION)
 
 
+def kind_of(record: bytes) -> str:
+    """The "kind" of a record of `pack`, which stands first in its head; only some bytes are inflated. "" if unknown."""
+    try:
+        start = zlib.decompressobj().decompress(record, 64)
+    except zlib.error:
+        return ""
+    _, found, rest = start.partition(b'{"kind":"')
+    return rest.partition(b'"')[0].decode("ascii", "replace") if found else ""
+
+
 def unpack(record: bytes) -> tuple[dict[str, Any], Operation | None, list[bytes]]:
     """Head, operation and binary parts of a record of `pack`.
 

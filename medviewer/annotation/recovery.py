@@ -194,15 +194,18 @@ def forget(path: Path) -> None:
     lock_path(path).unlink(missing_ok=True)
 
 
-def unfinished(folder: Path | None = None) -> tuple[Unfinished, ...]:
-    """Journals with work in them that no running program owns, the newest first. Unreadable files are left out."""
+def unfinished(folder: Path | None = None, *, stack_id: str | None = None) -> tuple[Unfinished, ...]:
+    """Journals with work in them (on one stack) that no running program owns, the newest first.
+
+    Unreadable files are left out.
+    """
     base = journal_folder() if folder is None else folder
     found: list[Unfinished] = []
     for path in base.glob("*.journal") if base.is_dir() else ():
         if is_locked(lock_path(path)):
             continue
         try:
-            one = _summary(path)
+            one = _summary(path, stack_id)
         except (BadInput, Refused, ValueError):
             continue
         if one is not None and one.steps:
@@ -210,15 +213,17 @@ def unfinished(folder: Path | None = None) -> tuple[Unfinished, ...]:
     return tuple(sorted(found, key=lambda u: u.changed, reverse=True))
 
 
-def _summary(path: Path) -> Unfinished | None:
+def _summary(path: Path, stack_id: str | None) -> Unfinished | None:
     records = _payloads(_read(path))
     first = next(records, None)
     if first is None:
         return None
     head, _, _ = codec.unpack(first[1])
+    if stack_id is not None and head["stack"] != stack_id:
+        return None
     steps, is_open = int(head["facts"].get("steps", 0)), False
     for _, payload in records:
-        kind = codec.unpack(payload)[0]["kind"]
+        kind = codec.kind_of(payload)
         steps += kind in ("do", "end")
         is_open = kind == "part"
     changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)

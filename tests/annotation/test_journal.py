@@ -156,8 +156,9 @@ def test_recovered_work_can_be_thrown_away(tmp_path: Path) -> None:
     editor, journal = _editor(tmp_path)
     editor.do(AddSegment(Segment.named(1, "nodule")))
     journal.close(discard=False)
-    (found,) = unfinished(tmp_path)
+    (found,) = unfinished(tmp_path, stack_id="stack-1")
     assert found.steps == 1
+    assert unfinished(tmp_path, stack_id="another") == ()
     forget(found.path)
     assert unfinished(tmp_path) == ()
 
