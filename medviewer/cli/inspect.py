@@ -178,9 +178,15 @@ def _lines(catalog: Catalog, digests: dict[str, StackDigest], *, with_frames: bo
         lines += [f"  {o.kind}: {o.summary}  ({o.path})" for o in catalog.objects]
     if catalog.skipped:
         lines.append(f"skipped {len(catalog.skipped)} of {catalog.files} files")
-        lines += [f"  {s.path}: {s.reason} [{s.code}]" for s in catalog.skipped[:_SHOWN_SKIPS]]
-        if len(catalog.skipped) > _SHOWN_SKIPS:
-            lines.append(f"  and {len(catalog.skipped) - _SHOWN_SKIPS} more (all of them with --json)")
+        groups: dict[tuple[Path, str, str], list[str]] = {}
+        for skip in catalog.skipped:
+            groups.setdefault((skip.path.parent, skip.reason, skip.code), []).append(skip.path.name)
+        shown = list(groups.items())[:_SHOWN_SKIPS]
+        for (folder, reason, code), names in shown:
+            what = f"{folder / names[0]}" if len(names) == 1 else f"{len(names)} files in {folder}"
+            lines.append(f"  {what}: {reason} [{code}]")
+        if len(groups) > len(shown):
+            lines.append(f"  and more, for {len(groups) - len(shown)} other reasons (all of them with --json)")
     return lines
 
 

@@ -121,7 +121,8 @@ class FrameRef:
         sop_instance_uid: of the file.
         layout: how the pixels are stored (None for NIfTI and NRRD).
         data_offset: byte offset of the file's uncompressed pixel data, -1 where compressed or deflated.
-        slope, intercept: the modality rescale of this frame.
+        slope, intercept: the modality rescale of this frame as the file declares it. A slope of 0 (fault
+            "bad-rescale") destroys all values: a Volume then holds stored values.
         instance_number: as in the file, None where absent.
         tile: first row, first column, rows, columns of the part of the frame that is meant (mosaics), or None.
     """

@@ -48,6 +48,8 @@ def empty_volume(stack: Stack, time: int = 0) -> Volume:
         )
     slopes = np.array([f.slope for f in part.frames], dtype=np.float64)
     intercepts = np.array([f.intercept for f in part.frames], dtype=np.float64)
+    intercepts[slopes == 0] = 0.0
+    slopes[slopes == 0] = 1.0
     return Volume(
         voxels=np.zeros(stack.size_kji, dtype=dtype),
         grid=stack.grid,

@@ -38,6 +38,14 @@ _MAX_DIRECTORY = 256 << 20
 _REFERENCE = rb"\x04\x00\x00\x15CS(..)"
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the reading of a file depends on: files to leave out, and paths that a person named."""
+
+    leave_out: Mapping[Path, Skipped]
+    named: frozenset[Path]
+
+
 @dataclass(slots=True)
 class _Found:
     """What came out of some files."""
@@ -74,13 +82,13 @@ def scan(paths: Sequence[Path], context: JobContext | None = None, *, leave_out:
     """
     context = context or JobContext()
     found = _Found()
-    known = {skip.path: skip for skip in leave_out}
+    request = _Request({skip.path: skip for skip in leave_out}, frozenset(paths))
     todo = list(dict.fromkeys(_walk(paths, found)))
     context.report(0, len(todo), "reading headers")
     next_partial = _FIRST_PARTIAL
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="scan") as pool:
         chunks = [todo[n : n + _CHUNK] for n in range(0, len(todo), _CHUNK)]
-        pending: set[Future[_Found]] = {pool.submit(_read_chunk, chunk, known, context) for chunk in chunks}
+        pending: set[Future[_Found]] = {pool.submit(_read_chunk, chunk, request, context) for chunk in chunks}
         total, done = len(todo), 0
         try:
             while pending:
@@ -92,7 +100,7 @@ def scan(paths: Sequence[Path], context: JobContext | None = None, *, leave_out:
                     done += result.files
                     total += len(result.more)
                     pending |= {
-                        pool.submit(_read_chunk, result.more[n : n + _CHUNK], known, context)
+                        pool.submit(_read_chunk, result.more[n : n + _CHUNK], request, context)
                         for n in range(0, len(result.more), _CHUNK)
                     }
                 partial = None
@@ -150,17 +158,17 @@ def _os_reason(error: OSError) -> str:
     return f"cannot be read ({error.strerror or type(error).__name__})"
 
 
-def _read_chunk(paths: Sequence[Path], known: Mapping[Path, Skipped], context: JobContext) -> _Found:
+def _read_chunk(paths: Sequence[Path], request: _Request, context: JobContext) -> _Found:
     found = _Found()
     for path in paths:
         if context.token.cancelled:
             break
         found.files += 1
-        if path in known:
-            found.skipped.append(known[path])
+        if path in request.leave_out:
+            found.skipped.append(request.leave_out[path])
             continue
         try:
-            _read(path, found)
+            _read(path, found, follow=path in request.named)
         except (SourceFault, HeaderFault) as fault:
             found.skipped.append(Skipped(path, fault.reason, fault.code))
         except OSError as error:
@@ -171,8 +179,8 @@ def _read_chunk(paths: Sequence[Path], known: Mapping[Path, Skipped], context: J
     return found
 
 
-def _read(path: Path, found: _Found) -> None:
-    """Sort one file into `found`."""
+def _read(path: Path, found: _Found, *, follow: bool) -> None:
+    """Sort one file into `found`; the references of a DICOMDIR are followed where it was named itself."""
     size = source.size_of(path)
     if size == 0:
         raise SourceFault("empty", "empty file")
@@ -180,7 +188,7 @@ def _read(path: Path, found: _Found) -> None:
         start = file.read(_FIRST_READ)
     if looks_like_dicom(start):
         if _DIRECTORY_UID in start[:1024]:
-            _read_directory(path, size, found)
+            _read_directory(path, found, follow=follow)
             return
         header = read_header(path, start, size)
         result = read_file_header(path, header, size)
@@ -230,26 +238,36 @@ def read_header(path: Path, start: bytes, size: int) -> Header:
                 raise HeaderFault("truncated", "truncated: the file is shorter than its folder says") from None
 
 
-def _read_directory(path: Path, size: int, found: _Found) -> None:
+def _read_directory(path: Path, found: _Found, *, follow: bool) -> None:
     """List a DICOMDIR and name references that leave its folder (PS3.10 8.2 and 8.5 allow plain names only).
 
-    The files themselves are found by looking into the folder. References are searched for, not parsed: offsets
-    and lengths of damaged directories lie.
+    In a folder that is searched the files are found anyway; of a DICOMDIR that was named itself they are
+    followed. References are searched for, not parsed: offsets and lengths of damaged directories lie.
     """
     data = source.read_all(path, limit=_MAX_DIRECTORY)
-    strange = []
-    count = 0
+    strange: list[str] = []
+    inside: list[Path] = []
     for match in re.finditer(_REFERENCE, data, re.DOTALL):
-        length = int.from_bytes(match[1], "little")
-        parts = [p.strip() for p in data[match.end() : match.end() + length].decode("latin-1").strip(" \0").split("\\")]
-        count += 1
-        if any(p in ("..", "") or "/" in p or ":" in p for p in parts):
+        value = data[match.end() : match.end() + int.from_bytes(match[1], "little")]
+        parts = [p.strip() for p in value.decode("latin-1").strip(" \0").split("\\")]
+        if any(p in ("", ".", "..") or "/" in p or ":" in p or "\0" in p for p in parts):
             strange.append("\\".join(parts)[:100])
-    summary = f"DICOMDIR - {count} references"
-    found.objects.append(ObjectFile(path, "DICOMDIR", summary, ""))
+        else:
+            inside.append(path.parent.joinpath(*parts))
+    found.objects.append(ObjectFile(path, "DICOMDIR", f"DICOMDIR - {len(inside)} references", ""))
     found.skipped += [
         Skipped(path, f"a reference leaves the folder: {name}", "outside-folder") for name in dict.fromkeys(strange)
     ]
+    if not follow:
+        return
+    folder = path.parent.resolve()
+    for file in dict.fromkeys(inside):
+        if not file.exists():
+            found.skipped.append(Skipped(file, "named in the DICOMDIR, but not there", "unreadable"))
+        elif not file.resolve().is_relative_to(folder):
+            found.skipped.append(Skipped(file, "a link that leaves the DICOMDIR's folder", "outside-folder"))
+        else:
+            found.more.append(file)
 
 
 def _same_bytes(one: ImageFile, other: ImageFile) -> bool:

@@ -121,6 +121,13 @@ def size_of(path: Path) -> int:
     return state.st_size
 
 
+def stamp(path: Path) -> tuple[int, int]:
+    """Changes when the file, or the archive that holds it, does: time of change in ns and size."""
+    outer = outer_archive(path)
+    state = (path if outer is None else outer[0]).stat()
+    return state.st_mtime_ns, state.st_size
+
+
 def open_binary(path: Path) -> BinaryIO:
     """The file or member opened for reading; members that are packed are unpacked in memory when read.
 

@@ -223,3 +223,18 @@ def test_references_that_leave_a_directorys_folder_are_named(tmp_path: Path) -> 
     catalog = scan([tmp_path])
     assert [o.kind for o in catalog.objects] == ["DICOMDIR"]
     assert [s.code for s in catalog.skipped] == ["outside-folder"]
+
+
+def test_a_directory_that_was_named_brings_its_files_and_says_which_are_missing(tmp_path: Path) -> None:
+    found = get_testdata_file("DICOMDIR", download=False)
+    assert found is not None
+    data = Path(str(found)).read_bytes()
+    (tmp_path / "DICOMDIR").write_bytes(data)
+    at = data.index(b"\x04\x00\x00\x15CS")
+    length = int.from_bytes(data[at + 6 : at + 8], "little")
+    parts = data[at + 8 : at + 8 + length].decode().strip().split("\\")
+    samples.save(samples.picture(samples.ramp((6, 5))), tmp_path.joinpath(*parts))
+    catalog = scan([tmp_path / "DICOMDIR"])
+    assert len(list(catalog.stacks())) == 1
+    assert {s.reason for s in catalog.skipped} == {"named in the DICOMDIR, but not there"}
+    assert len(list(scan([tmp_path]).stacks())) == 1

@@ -45,17 +45,18 @@ class _OpenFile:
 class _OpenFiles:
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: OrderedDict[Path, _OpenFile] = OrderedDict()
+        self._open: OrderedDict[tuple[Path, tuple[int, int]], _OpenFile] = OrderedDict()
 
     def get(self, path: Path) -> _OpenFile:
+        key = (path, source.stamp(path))
         with self._lock:
-            known = self._open.get(path)
+            known = self._open.get(key)
             if known is not None:
-                self._open.move_to_end(path)
+                self._open.move_to_end(key)
                 return known
         opened = _open(path)
         with self._lock:
-            self._open[path] = opened
+            self._open[key] = opened
             while len(self._open) > _KEEP_OPEN:
                 self._open.popitem(last=False)  # closed when the last reader lets go of it
         return opened

@@ -261,11 +261,19 @@ def _region_spacing(region: Elements) -> tuple[float, float] | None:
 
 
 def _rescale(data: Elements, faults: dict[str, Quality]) -> tuple[float, float]:
+    if data.items(T.MODALITY_LUT):
+        detail = "the Modality LUT is not applied: the stored values are shown"
+        faults["bad-rescale"] = Quality("bad-rescale", detail)
+        return 1.0, 0.0
     if T.RESCALE_SLOPE not in data and T.RESCALE_INTERCEPT not in data:
         return 1.0, 0.0
     slope = data.number(T.RESCALE_SLOPE) if data.text(T.RESCALE_SLOPE) else 1.0
     intercept = data.number(T.RESCALE_INTERCEPT) if data.text(T.RESCALE_INTERCEPT) else 0.0
-    if slope is None or intercept is None or slope == 0:
+    if slope == 0 and intercept is not None:
+        detail = "Rescale Slope is 0, which destroys all values: the stored values are shown"
+        faults["bad-rescale"] = Quality("bad-rescale", detail)
+        return slope, intercept
+    if slope is None or intercept is None:
         given = f"{data.text(T.RESCALE_SLOPE)[:20]!r} and {data.text(T.RESCALE_INTERCEPT)[:20]!r}"
         detail = f"Rescale Slope and Intercept are {given}: the stored values are shown"
         faults["bad-rescale"] = Quality("bad-rescale", detail)
