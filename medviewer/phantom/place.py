@@ -132,13 +132,16 @@ def _outward(body: Body, point: NDArray[np.float64], step: float = 0.5) -> NDArr
 def beside_vessel(
     body: Body, lesion: Lesion, side: str, rng: np.random.Generator, wanted: NDArray[np.float64] | None = None
 ) -> Lesion:
-    """The nodule moved to the side of a vessel of 2 to 4.4 mm, which it touches: any, or the nearest to `wanted`."""
+    """The nodule moved to the side of a thinner vessel, which it touches: any, or the nearest to `wanted`."""
     trees = anatomy.lung_trees(body, side)
     tubes: Tubes = trees["veins" if rng.random() < 0.5 else "arteries"]
-    tubes = tubes.where((tubes.radius_start > 1.0) & (tubes.radius_start < 2.2))
+    # The nodule is the larger of the two, or nobody could tell which is which.
+    widest = float(np.clip(0.5 * lesion.radius / body.scale, 1.1, 2.2))
+    tubes = tubes.where((tubes.radius_start > 0.8) & (tubes.radius_start < widest))
     middle = 0.5 * (tubes.start + tubes.end)
     depth = -anatomy.lung(body, middle[:, 0], middle[:, 1], middle[:, 2]) * body.scale
-    clear = gaps_to(middle, anatomy.great_vessels()) * body.scale > lesion.reach_mm * 2
+    avoided = joined([anatomy.great_vessels(), trees["bronchi"]])
+    clear = gaps_to(middle, avoided) * body.scale > lesion.reach_mm * 2
     good = np.flatnonzero((depth > lesion.reach_mm * 1.6) & clear)
     pick = int(rng.choice(good)) if len(good) else int(np.argmax(depth))
     if wanted is not None and len(good):
