@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,7 @@ def retrain(
         average=0.99,
         replay_share=1 - correction_share(len(corrections), len(pool)),
         distil=0.0 if replay.data is not None else DISTIL,
+        threads=max(1, (os.cpu_count() or 2) // 2),
         seed=seed,
     )
     fitted = []
@@ -171,6 +173,12 @@ def _replay_pool(replay: Replay, context: JobContext) -> tuple[NodulePool, list[
     kept = [n for n, part in enumerate(parts) if part == "calibrate"][:CALIBRATION_NODULES]
     pool = pool_of(train[n] for n, part in enumerate(parts) if part == "fit")
     return pool, [train[n] for n in kept]
+
+
+def prepare(context: JobContext) -> None:
+    """Make the phantom nodules of replay and golden set ahead of a retraining; they are kept in the cache."""
+    _phantoms(GOLDEN_PATIENTS, GOLDEN_SEED, context)
+    _phantoms(REPLAY_PATIENTS, REPLAY_SEED, context)
 
 
 def _phantoms(patients: int, seed: int, context: JobContext) -> NoduleSet:
