@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -187,11 +188,18 @@ def _read_slowly(frame: FrameRef, layout: PixelLayout) -> AnyArray:
 
 def palette_of(path: Path) -> tuple[NDArray[np.uint8], int] | None:
     """The colour table of a palette file: [entries, 3] of eight bits and the first mapped index; None without one."""
+    return _palette(path, source.stamp(path))
+
+
+@lru_cache(maxsize=32)
+def _palette(path: Path, _stamp: tuple[int, int]) -> tuple[NDArray[np.uint8], int] | None:
     from pydicom import dcmread
 
     from medviewer.formats.dicom.palette import read_palette
 
-    data = source.open_binary(path)
-    with data as file:
+    with source.open_binary(path) as file:
         dataset = dcmread(file, stop_before_pixels=True, force=True)
-    return read_palette(dataset)
+    try:
+        return read_palette(dataset)
+    except (AttributeError, ValueError, NotImplementedError, KeyError, IndexError, TypeError) as fault:
+        raise PixelFault("bad-pixels", f"the colour table is damaged ({fault})") from fault

@@ -36,7 +36,7 @@ SAME_ORIENTATION = 0.01
 #: Modalities of which each picture stands for itself.
 _ONE_BY_ONE = frozenset({"CR", "DX", "MG", "IO", "PX"})
 #: Modalities whose multi-frame files without geometry run in time.
-_RUNS = frozenset({"US", "XA", "RF", "ES", "NM", "IVUS", "OP", "XC", "GM", "SM", "ECG", "IVOCT"})
+_RUNS = frozenset({"US", "XA", "RF", "ES", "NM", "IVUS", "IVOCT"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
