@@ -52,7 +52,7 @@ def config() -> dict[str, Any]:
     """config.json: the net, and what it was trained on (crops of 31-43 x 40-59 x 24-47 mm, right-anterior-head)."""
     return {
         "network": {**NETWORK, "coarse_heads": 0},
-        "weights_dtype": "float32",
+        "weights_dtype": "float16",
         "input": {
             "orientation": ["R", "A", "H"],
             "spacing_mm": 1.0,
