@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     adding.add_argument("--data", type=Path, metavar="DIR", help="a folder laid out like the training data")
     adding.add_argument("--split", default="val", help="split of that folder (default: val)")
     adding.add_argument("--cases", type=Path, metavar="FILE", help="names of its cases, one a line (or CSV, or JSON)")
+    adding.add_argument("--patient", default="", metavar="ID", help="whose study it is, where the files do not say")
     adding.add_argument("--author", metavar="NAME", help="whose work it is (default: your account's name)")
     showing = verb("show", "one case with its story and its sample")
     showing.add_argument("case", help="id, as `list` shows it")
@@ -152,7 +153,10 @@ def _add_study(
     volume = load_volume(stack, context)
     segments = _segments(laid, stack.id)
     segmentation = Segmentation.from_labelmap(stack.grid, laid.labelmap, segments, stack.id)
-    done = finish(facts, stack, volume, segmentation, by_hand(author), queue=queue, context=context)
+    work, patient = by_hand(author), arguments.patient
+    done = finish(facts, stack, volume, segmentation, work, queue=queue, patient_id=patient, context=context)
+    if done.note:
+        print(done.note, file=sys.stderr)
     return done.cases, done.left_out
 
 

@@ -100,7 +100,7 @@ def store_correction(correction: Correction, context: JobContext) -> Queued:
     Lesions that are as they were in the revision before, and are in the queue, are not queued again.
 
     Raises:
-        BadInput: nothing is outlined, nothing changed, or the study has no patient ID; nothing is stored then.
+        BadInput: nothing is outlined, or nothing changed; nothing is stored then.
         SaveFailed: full disk; nothing is lost, the work is still open and in the journal.
     """
     from medviewer.annotation.revision import RevisionStore, Work, verdict_of

@@ -26,11 +26,13 @@ class Done:
         revision: the stored revision.
         cases: what the queue took, one a lesion for nodule tasks.
         left_out: a sentence for each part that gave no case.
+        note: a sentence where the patient had to be guessed, else "".
     """
 
     revision: Revision
     cases: tuple[QueueCase, ...]
     left_out: tuple[str, ...]
+    note: str = ""
 
 
 def finish(
@@ -43,6 +45,7 @@ def finish(
     queue: CorrectionQueue | None = None,
     revisions: RevisionStore | None = None,
     numbers: Sequence[int] | None = None,
+    patient_id: str = "",
     context: JobContext | None = None,
 ) -> Done:
     """Store a revision and queue what was drawn. A job: it hashes all voxels and writes files.
@@ -55,10 +58,11 @@ def finish(
         queue, revisions: the user's own by default.
         numbers: segments that the task is about; by default those that its suggestions made, or that bear its
             labels, else all.
+        patient_id: of the patient; by default as in the study (`patient_of`).
         context: for cancel and progress.
 
     Raises:
-        BadInput: nothing to learn from, or no patient id. The revision is not stored then.
+        BadInput: nothing to learn from. The revision is not stored then.
         Refused: the queue is read-only or its secret is wrong.
         SaveFailed: full disk. Nothing is lost: the work is still in memory and in the journal.
     """
@@ -71,9 +75,7 @@ def finish(
     samples, left_out = samples_of_volume(facts, volume, labelmap, segments)
     if not samples:
         raise BadInput("; ".join(left_out) or "nothing is drawn, so there is nothing to learn from")
-    patient = stack.patient_id.strip()
-    if not patient:
-        raise BadInput("the study has no patient ID, so its patient cannot be kept out of training", remedy="add one")
+    patient, note = (patient_id.strip(), "") if patient_id.strip() else patient_of(stack)
     context.report(1, 3, "storing the revision")
     revision = (revisions or RevisionStore()).store(segmentation, image_reference(stack, volume), work)
     context.report(2, 3, "queueing")
@@ -92,7 +94,24 @@ def finish(
         )
         for sample in samples
     ]
-    return Done(revision, tuple(cases), tuple(left_out))
+    return Done(revision, tuple(cases), tuple(left_out), note)
+
+
+def patient_of(stack: Stack) -> tuple[str, str]:
+    """The patient whose study this is, for the split into trained on and held out, and a note where that is a guess.
+
+    A file that knows no patients (NIfTI, NRRD) goes by its name without folder and extension, as the cases of the
+    training data do; a DICOM study without patient ID is taken for a patient of its own.
+    """
+    if stack.patient_id.strip():
+        return stack.patient_id.strip(), ""
+    if stack.source == "dicom":
+        said = "the study has no patient ID: it counts as a patient of its own"
+        return f"study {stack.study_uid or stack.id}", said
+    name = stack.frames[0].path.name if stack.frames else stack.id
+    for extension in (".gz", ".nii", ".nrrd", ".nhdr", ".hdr", ".img"):
+        name = name.removesuffix(extension)
+    return name, f"the file names no patient: it counts as the patient {name!r}"
 
 
 def task_segments(facts: TaskFacts, segmentation: Segmentation) -> list[int]:

@@ -7,8 +7,8 @@ shape (0 or 1, or the share of readers), `click_kji`, `pixel_mm`, `slice_spacing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from medviewer.errors import BadInput, Refused
 from medviewer.inference.nodule_crop import nodule_crop
 from medviewer.learning.datasets.hippocampus import read_cases
 from medviewer.learning.datasets.lidc_nodules import NoduleSet
+from medviewer.learning.datasets.volume_samples import sample_arrays
 from medviewer.volume.volume import Volume
 
 #: Slices without a mask that are kept above and below a lesion, so that its end is learned too.
@@ -28,10 +29,6 @@ END_SLICES = 2
 SMALLEST_LESION = 4
 #: A lesion may lose this share of its voxels at the rim of the 96 x 96 crop.
 LOST_SHARE = 0.1
-#: Kept around the labels of a volume task where the study is larger, mm.
-MARGIN_MM = 10.0
-#: A study no longer than this on any side is taken whole, mm.
-WHOLE_MM = 80.0
 
 NODULE_KIND, VOLUME_KIND = "nodule-segment", "volume-segment"
 
@@ -57,11 +54,19 @@ class LesionSample:
 
 @dataclass(frozen=True, slots=True)
 class TaskFacts:
-    """What making samples needs to know of a task: its kind and the names of its labels."""
+    """What making samples needs to know of a task.
+
+    Attributes:
+        task: its name.
+        kind: of its models.
+        labels: names of its labels, from 1.
+        config: config.json of the champion, which says how volume tasks see a picture; empty: it is looked up.
+    """
 
     task: str
     kind: str
     labels: tuple[str, ...]
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def task_facts(task: str) -> TaskFacts:
@@ -73,10 +78,11 @@ def task_facts(task: str) -> TaskFacts:
     """
     from medviewer.inference.store import ModelStore
 
-    card = ModelStore().champion(task).card
+    package = ModelStore().champion(task)
+    card = package.card
     if card.kind not in (NODULE_KIND, VOLUME_KIND):
         raise Refused(f"{task} does not learn from outlines ({card.kind})", remedy="queue for a segmentation task")
-    return TaskFacts(card.task, card.kind, card.labels)
+    return TaskFacts(card.task, card.kind, card.labels, package.config)
 
 
 def samples_of_volume(
@@ -159,8 +165,7 @@ def _lesion(volume: Volume, box: Box, mask: NDArray[np.bool_]) -> tuple[dict[str
 
 
 def _whole(facts: TaskFacts, volume: Volume, labelmap: NDArray[np.uint8], segments: Sequence[Segment]) -> LesionSample:
-    """Image and labels of a volume task: whole where the study is small, else what lies around the labels."""
-    assert volume.grid is not None
+    """Image and labels of a volume task, cut, turned and spaced as the task's net sees pictures."""
     names = {s.number: s.label.lower() for s in segments}
     lookup = np.zeros(256, dtype=np.uint8)
     for number in (int(n) for n in np.unique(labelmap) if n):
@@ -172,23 +177,8 @@ def _whole(facts: TaskFacts, volume: Volume, labelmap: NDArray[np.uint8], segmen
         else:
             known = ", ".join(f"{n} {name}" for n, name in enumerate(facts.labels, start=1))
             raise BadInput(f"{facts.task} has no label {number}", remedy=f"its labels are {known}")
-    spacing = np.asarray(volume.grid.spacing_kji)
-    size = np.asarray(volume.size_kji)
-    hull = box_of_true(labelmap != 0)
-    assert hull is not None
-    box = Box((0, 0, 0), volume.size_kji)
-    if np.any(size * spacing > WHOLE_MM):
-        margin = np.ceil(MARGIN_MM / spacing).astype(int)
-        start, stop = np.asarray(hull.start_kji) - margin, np.asarray(hull.stop_kji) + margin
-        around = Box.of(start.tolist(), (stop - start).tolist()).cut_to(volume.size_kji)
-        assert around is not None
-        box = around
-    arrays: dict[str, NDArray[Any]] = {
-        "image": volume.values(box.start_kji, box.size_kji),
-        "label": lookup[labelmap[box.slices]],
-        "spacing": spacing,
-    }
-    return LesionSample("all labels", 0, arrays)
+    config = facts.config or task_facts(facts.task).config
+    return LesionSample("all labels", 0, sample_arrays(config, volume, lookup[labelmap]))
 
 
 def samples_of_data(facts: TaskFacts, folder: Path, split: str, names: Sequence[str]) -> list[LesionSample]:

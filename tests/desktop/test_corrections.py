@@ -146,11 +146,12 @@ def test_each_lesion_is_a_case_of_its_own() -> None:
     assert verdicts == {Verdict.UNTOUCHED, Verdict.CORRECTED}
 
 
-def test_a_study_without_patient_id_is_refused_before_anything_is_stored() -> None:
+def test_a_study_without_patient_id_counts_as_a_patient_of_its_own() -> None:
     volume = small_volume()
-    with pytest.raises(BadInput, match="no patient ID"):
-        store(correction(outlined(volume), volume, patient=" "))
-    assert not RevisionStore().ids()
+    queued = store(correction(outlined(volume), volume, patient=" "))
+    assert len(queued.states) == 1
+    (case,) = open_queue().cases()
+    assert case.patient_hash != open_queue().patient_hash("")
 
 
 def test_empty_segments_are_refused_with_a_sentence() -> None:

@@ -370,6 +370,23 @@ def test_frames_of_a_multi_frame_image_carry_a_segmentation(tmp_path: Path) -> N
     assert np.array_equal(read_seg(tmp_path / "x.dcm", stack.grid)[0], drawn)
 
 
+def test_the_phantoms_own_series_carries_a_segmentation_without_an_error(tmp_path: Path) -> None:
+    from medviewer.formats.dicom.ct_writer import CtText, write_ct_series
+    from medviewer.volume.volume import Volume
+
+    grid = Grid(SIZE, (2.0, 0.7, 0.7), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), (-10.0, -12.0, 5.0))
+    voxels = np.random.default_rng(0).integers(-1000, 400, SIZE).astype(np.int16)
+    text = CtText("Phantom^One", "PHANTOM-1", synthetic=True)
+    write_ct_series(Volume(voxels, grid, unit="HU", modality="CT"), tmp_path / "series", text=text, uid_seed="seed")
+    stack, drawn = only_stack(tmp_path / "series"), labels(8)
+    write_seg(tmp_path / "x.dcm", drawn, stack, [NODULE, OTHER])
+    assert stack.grid is not None
+    assert np.array_equal(read_seg(tmp_path / "x.dcm", stack.grid)[0], drawn)
+    if shutil.which("dciodvfy"):
+        done = subprocess.run(["dciodvfy", tmp_path / "x.dcm"], capture_output=True, text=True, check=False)
+        assert [line for line in (done.stderr + done.stdout).splitlines() if line.startswith("Error")] == []
+
+
 @pytest.mark.data
 @pytest.mark.parametrize(
     "name",

@@ -11,17 +11,31 @@ import pytest
 from medviewer.annotation.revision import RevisionStore, Verdict, Work
 from medviewer.annotation.segmentation import Provenance, Segment, Segmentation
 from medviewer.errors import BadInput
-from medviewer.formats.catalog import Stack, StackKind
+from medviewer.formats.catalog import FrameRef, Stack, StackKind
 from medviewer.inference.nodule_crop import nodule_crop
 from medviewer.learning.datasets.nodule_samples import corrected_nodule
-from medviewer.learning.done import finish
+from medviewer.learning.datasets.volume_samples import corrected_volume
+from medviewer.learning.done import finish, patient_of
 from medviewer.learning.queue import CorrectionQueue
 from medviewer.learning.samples import TaskFacts, samples_of_data, samples_of_volume
 from medviewer.volume.grid import Grid
 from medviewer.volume.volume import Volume
 
 NODULES = TaskFacts("lung-nodule-segment", "nodule-segment", ("nodule",))
-HIPPOCAMPUS = TaskFacts("hippocampus-segment", "volume-segment", ("anterior", "posterior"))
+INPUT = {
+    "orientation": ["R", "A", "H"],
+    "spacing_mm": 1.0,
+    "coarsest_mm": 3.0,
+    "smallest_mm_kji": [15, 15, 15],
+    "largest_mm_kji": [80, 80, 80],
+    "usual_mm_kji": [36, 50, 35],
+    "margin_mm": 8.0,
+    "multiple": 8,
+    "mirror_axis": 2,
+    "trained_on": "crops of 35 to 50 mm",
+    "structure": "one hippocampus",
+}
+HIPPOCAMPUS = TaskFacts("hippocampus-segment", "volume-segment", ("anterior", "posterior"), {"input": INPUT})
 GRID = Grid((30, 200, 210), (1.5, 0.7, 0.7), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), (-70.0, -65.0, 100.0))
 
 
@@ -88,28 +102,22 @@ def test_what_teaches_nothing_is_told() -> None:
     assert samples == [] and "larger" in left_out[0]
 
 
-def test_a_small_study_is_taken_whole_and_labels_go_by_name() -> None:
+def test_labels_of_a_volume_task_go_by_name_and_lie_as_in_training() -> None:
     grid = Grid((35, 50, 36), (1.0, 1.0, 1.0), GRID.direction, (0.0, 0.0, 0.0))
     volume = Volume(np.random.default_rng(0).integers(0, 900, grid.size_kji).astype(np.int16), grid, modality="MR")
     labels = np.zeros(grid.size_kji, dtype=np.uint8)
     labels[10:15, 20:25, 10:20], labels[16:20, 20:25, 10:20] = 7, 2
     segments = [Segment.named(7, "Anterior"), Segment.named(2, "posterior")]
     ((sample,), _) = samples_of_volume(HIPPOCAMPUS, volume, labels, segments)
-    assert sample.arrays["image"].dtype == np.float32 and sample.arrays["image"].shape == grid.size_kji
-    assert np.array_equal(sample.arrays["label"] == 1, labels == 7)
-    assert np.array_equal(sample.arrays["label"] == 2, labels == 2)
-    assert sample.arrays["spacing"].tolist() == [1.0, 1.0, 1.0]
+    arrays = sample.arrays
+    # the grid's rows run to the back and its columns to the left; in training rows run to the front, columns right
+    assert np.array_equal(arrays["image"], volume.values()[:, ::-1, ::-1])
+    assert np.array_equal(arrays["label"] == 1, (labels == 7)[:, ::-1, ::-1])
+    assert np.array_equal(arrays["label"] == 2, (labels == 2)[:, ::-1, ::-1])
+    trained = corrected_volume("case", "hash", arrays, labels=2)
+    assert trained.spacing_kji == (1.0, 1.0, 1.0)
     with pytest.raises(BadInput, match="no label 7"):
         samples_of_volume(HIPPOCAMPUS, volume, labels)
-
-
-def test_of_a_large_study_the_surroundings_are_taken() -> None:
-    volume = _chest()
-    labels = np.zeros(volume.size_kji, dtype=np.uint8)
-    labels[10:14, 100:120, 100:110] = 1
-    ((sample,), _) = samples_of_volume(HIPPOCAMPUS, volume, labels)
-    assert sample.arrays["label"].sum() == labels.sum()
-    assert sample.arrays["image"].shape == (4 + 2 * 7, 20 + 2 * 15, 10 + 2 * 15)
 
 
 def _work(verdict: Verdict = Verdict.CORRECTED) -> Work:
@@ -140,12 +148,29 @@ def test_done_stores_a_revision_and_queues_each_lesion(tmp_path: Path) -> None:
     assert len(queue.cases()) == 2 and len(revisions.ids()) == 2
 
 
-def test_without_a_patient_id_nothing_is_stored(tmp_path: Path) -> None:
+def test_a_study_without_patient_id_counts_as_a_patient_of_its_own(tmp_path: Path) -> None:
     volume = _chest()
     segmentation = Segmentation.from_labelmap(GRID, _marked(volume), (), "s1")
     queue, revisions = CorrectionQueue(tmp_path / "q"), RevisionStore(tmp_path / "r")
-    with pytest.raises(BadInput, match="patient ID"):
-        finish(NODULES, _stack(volume, " "), volume, segmentation, _work(), queue=queue, revisions=revisions)
+    nameless = replace(_stack(volume, " "), study_uid="1.2.3")
+    done = finish(NODULES, nameless, volume, segmentation, _work(), queue=queue, revisions=revisions)
+    assert "patient of its own" in done.note
+    assert done.cases[0].patient_hash == queue.patient_hash("study 1.2.3")
+    told = finish(NODULES, nameless, volume, segmentation, _work(), queue=queue, revisions=revisions, patient_id="P7")
+    assert told.note == "" and told.cases[0].patient_hash == queue.patient_hash("P7")
+
+
+def test_a_nifti_file_goes_by_its_name_as_the_training_data_do() -> None:
+    frames = (FrameRef(Path("somewhere/hippocampus_017.nii.gz"), 0),)
+    stack = replace(_stack(_chest(), ""), source="nifti", frames=frames)
+    assert patient_of(stack)[0] == "hippocampus_017"
+
+
+def test_where_nothing_is_drawn_nothing_is_stored(tmp_path: Path) -> None:
+    volume = _chest()
+    queue, revisions = CorrectionQueue(tmp_path / "q"), RevisionStore(tmp_path / "r")
+    with pytest.raises(BadInput, match="nothing is drawn"):
+        finish(NODULES, _stack(volume), volume, Segmentation(GRID, "s1"), _work(), queue=queue, revisions=revisions)
     assert queue.cases() == () and revisions.ids() == []
 
 
