@@ -29,7 +29,8 @@ _log = logging.getLogger(__name__)
 #: Bytes read at first; nearly every classic header is shorter.
 _FIRST_READ = 16384
 _CHUNK = 32
-_THREADS = min(8, 2 * (os.cpu_count() or 1))
+#: Enough to wait for a share four times over; more would only queue for Python's lock, before the window's thread.
+_THREADS = 4
 #: A first catalog is handed out after this many files, the next after four times as many, ...
 _FIRST_PARTIAL = 64
 _DIRECTORY_UID = b"1.2.840.10008.1.3.10"

@@ -79,4 +79,4 @@ def test_series_have_the_corpus_geometry(corpus: Path) -> None:
         origin = [float(v) for v in row["origin_lps"].split()]
         if max(abs(a - b) for a, b in zip(origin, match[0].grid.origin_lps, strict=True)) > 1e-3:
             wrong.append(f"{row['series']}: origin {match[0].grid.origin_lps}")
-    assert wrong == [] and seen >= 15
+    assert wrong == [] and seen >= 12
