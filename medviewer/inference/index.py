@@ -108,7 +108,7 @@ class EmbeddingIndex:
         return [Hit(self.cases[n], float(max(distance[n], 0.0))) for n in order if np.isfinite(distance[n])]
 
     def to_bytes(self) -> bytes:
-        """The index as one .npz of plain arrays (no pickles): vectors as float16, ratings as a table."""
+        """The index as one .npz of plain arrays (no pickles)."""
         names = sorted({name for case in self.cases for name in case.ratings})
         table = np.full((len(self.cases), len(names)), np.nan, np.float32)
         for row, case in enumerate(self.cases):
@@ -119,7 +119,7 @@ class EmbeddingIndex:
         np.savez_compressed(
             buffer,
             space=np.array(self.space),
-            vectors=self.vectors.astype(np.float16),
+            vectors=self.vectors.astype(np.float32),
             case=np.array([case.case for case in self.cases], dtype=np.str_),
             patient=np.array([case.patient for case in self.cases], dtype=np.str_),
             label=np.array([case.label for case in self.cases], dtype=np.str_),

@@ -1,8 +1,9 @@
-"""Where a nodule lies among others: 64 numbers, so that near means "readers would rate it alike and it is as large".
+"""Where a nodule lies among others: at most 64 numbers; near means "readers would rate it alike and it is as large".
 
 The first numbers are what the members expect readers to say (ratings, calcium, size), each weighed by what it is worth
-for likeness; the rest are the leading directions of the members' hidden vectors. One constant coordinate keeps lengths
-comparable after the division by the length, so that the cosine distance orders cases as the plain distance does.
+for likeness; the rest (if any) are the leading directions of the members' hidden vectors. One constant coordinate
+keeps lengths comparable after the division by the length, so that the cosine distance orders cases much as the plain
+distance does.
 """
 
 from __future__ import annotations

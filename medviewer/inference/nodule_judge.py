@@ -1,8 +1,8 @@
 """From what the members say to what people are shown: a calibrated probability, a rating, their intervals.
 
 The probability is that of "the readers' mean malignancy rating is above 3": an opinion from the images, not
-pathology. Each member's heads are weighed by a small logistic model fitted on nodules that the member never saw, the
-members' log odds are averaged, and one slope and one intercept calibrate the average.
+pathology. Each member's heads are weighed by a small linear model, the members' log odds are averaged, and one slope
+and one intercept, fitted on nodules that the member never saw, calibrate the average.
 
 `interval` of the probability holds 95 % of what the figure becomes when one member speaks alone and the calibration is
 fitted on resampled patients: how far the model itself is sure, not how far it is right about this patient.

@@ -2,10 +2,9 @@
 
     python -m medviewer.learning.recipes.lung_nodule_malignancy train --data DIR --work WORK
     python -m medviewer.learning.recipes.lung_nodule_malignancy fit --data DIR --work WORK
-    python -m medviewer.learning.recipes.lung_nodule_malignancy package --data DIR --work WORK --models MODELS
 
 `train` trains member k on the patients outside fold k (resumable). `fit` predicts every train nodule by the one member
-that never saw its patient and fits stack, calibration, intervals and familiarity on these predictions. No step reads
+that never saw its patient and fits calibration, intervals and familiarity on these predictions. No step reads
 any other split.
 """
 
@@ -30,7 +29,9 @@ from medviewer.learning.recipes.nodule_net import FOLDS, RatedNodules, Schedule,
 
 TASK = "lung-nodule-malignancy"
 EPOCHS = 24
-RIDGES = (1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+HEADS = ("malignancy", "malignant logit")
+"""Columns that the shipped log odds are made of."""
+RIDGES = (1e-2, 1e-1, 1.0)
 REFITS = 200
 RATING_LEVEL = 0.9
 FAMILIAR_LEVEL = 0.975
@@ -103,8 +104,24 @@ def decided(nodules: RatedNodules) -> NDArray[np.bool_]:
     return np.asarray(nodules.malignant != 0.5)
 
 
-def cross_fitted(columns: Floats, truth: NDArray[Any], fold: NDArray[np.int64], ridge: float) -> Floats:
-    """Log odds of each nodule by a stack fitted on the other folds."""
+def two_heads(columns: Floats) -> Linear:
+    """The mean of the two heads that were trained for malignancy, each in its own standard deviations.
+
+    A stack of all heads looks better on single members, where it averages their noise away; the ensemble does that by
+    itself, and the stack then leans on size more than it should. So no weight is fitted here.
+    """
+    used = [FEATURES.index(name) for name in HEADS]
+    weights = np.zeros(columns.shape[1])
+    weights[used] = 1 / len(used)
+    scale = np.ones(columns.shape[1])
+    scale[used] = columns[:, used].std(0)
+    centre = np.zeros(columns.shape[1])
+    centre[used] = columns[:, used].mean(0)
+    return Linear(centre, scale, weights, 0.0)
+
+
+def stacked(columns: Floats, truth: NDArray[Any], fold: NDArray[np.int64], ridge: float) -> Floats:
+    """Log odds of each nodule by a stack of all heads fitted on the other folds: reported, not shipped."""
     odds = np.zeros(len(fold))
     for k in np.unique(fold):
         odds[fold == k] = statistics.fit_logistic(columns[fold != k], truth[fold != k], ridge)(columns[fold == k])
@@ -112,15 +129,11 @@ def cross_fitted(columns: Floats, truth: NDArray[Any], fold: NDArray[np.int64], 
 
 
 def fit_judge(nodules: RatedNodules, oof: OutOfFold) -> tuple[NoduleJudge, dict[str, Any]]:
-    """Stack, calibration and rating interval from out-of-fold predictions, and what they were worth there."""
+    """Calibration and rating interval from out-of-fold predictions, and what the heads were worth there."""
     truth, sure = nodules.malignant.astype(np.float64), decided(nodules)
     patients = np.array(nodules.patients)
-    likelihood = {}
-    for ridge in RIDGES:
-        odds = cross_fitted(oof.columns, truth, oof.fold, ridge)
-        likelihood[ridge] = statistics.negative_log_likelihood(odds[sure], truth[sure])
-    ridge = min(likelihood, key=lambda r: likelihood[r])
-    odds = cross_fitted(oof.columns, truth, oof.fold, ridge)
+    heads = two_heads(oof.columns)
+    odds = heads(oof.columns)
 
     def platt(rows: NDArray[np.int64]) -> tuple[float, float]:
         line = statistics.fit_logistic(odds[rows][:, None], truth[rows], 1e-4)
@@ -132,18 +145,20 @@ def fit_judge(nodules: RatedNodules, oof: OutOfFold) -> tuple[NoduleJudge, dict[
     drawn = statistics.resampled_rows(patients[chosen].tolist(), REFITS, seed=1)
     refits = np.array([platt(chosen[rows]) for rows in drawn])
     mean_rating = nodules.means[:, ORDINAL.index("malignancy")]
-    said = np.zeros(len(truth))
-    for k in np.unique(oof.fold):
-        out = oof.fold == k
-        said[out] = statistics.fit_linear(oof.columns[~out], mean_rating[~out], ridge)(oof.columns[out])
+    line = statistics.fit_linear(odds[:, None], mean_rating, 0)
+    slope_rating = float(line.weights[0] / line.scale[0])
+    opinion = Linear(
+        heads.centre, heads.scale, heads.weights * slope_rating, line.bias - slope_rating * float(line.centre[0])
+    )
+    said = opinion(oof.columns)
     missed = np.abs(np.clip(said, 1, 5) - mean_rating)
     widths = [
         statistics.conformal_quantile(missed[statistics.one_per_group(nodules.patients, seed)], RATING_LEVEL)
         for seed in range(25)
     ]
     judge = NoduleJudge(
-        odds=statistics.fit_logistic(oof.columns, truth, ridge),
-        opinion=statistics.fit_linear(oof.columns, mean_rating, ridge),
+        odds=heads,
+        opinion=opinion,
         slope=slope,
         intercept=intercept,
         refits=refits,
@@ -155,12 +170,18 @@ def fit_judge(nodules: RatedNodules, oof: OutOfFold) -> tuple[NoduleJudge, dict[
     report = {
         "n": int(sure.sum()),
         "n_patients": len(set(groups)),
-        "ridge": ridge,
         "auc": statistics.auc(truth[sure], odds[sure]),
         "auc_by_fold": [
             float(statistics.auc(truth[f], odds[f])) for f in (sure & (oof.fold == k) for k in range(FOLDS))
         ],
-        "auc_malignant_head": statistics.auc(truth[sure], oof.columns[sure, FEATURES.index("malignant logit")]),
+        "auc_single_heads": {
+            name: statistics.auc(truth[sure], oof.columns[sure, FEATURES.index(name)])
+            for name in (*HEADS, "log diameter", "log volume")
+        },
+        "auc_stack": {
+            str(ridge): statistics.auc(truth[sure], stacked(oof.columns, truth, oof.fold, ridge)[sure])
+            for ridge in RIDGES
+        },
         "auc_size_only": statistics.auc(truth[sure], size[sure]),
         "auc_gain": statistics.paired_difference(
             odds[sure], size[sure], groups, statistics.auc_of_rows, truth[sure], n=1000
@@ -226,3 +247,24 @@ def fit(nodules: RatedNodules, work: Path) -> dict[str, Any]:
 def arrays_of(oof: OutOfFold) -> dict[str, NDArray[Any]]:
     """The arrays of an `OutOfFold` by name."""
     return {name: getattr(oof, name) for name in OutOfFold.__slots__}
+
+
+def main() -> None:
+    """`train` the members (resumable), or `fit` what stands behind them."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("step", choices=("train", "fit"))
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    nodules = rated_nodules(NoduleSet(args.data, "train"))
+    if args.step == "train":
+        train(nodules, args.work, args.epochs)
+    else:
+        print(json.dumps(fit(nodules, args.work), indent=1))
+
+
+if __name__ == "__main__":
+    main()
