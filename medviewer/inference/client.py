@@ -104,6 +104,7 @@ class InferenceClient:
         self._stopping: dict[int, float] = {}
         self._shelf = Shelf(lambda name: self._send("forget", name))
         self._processor_only = False
+        self._runs_on = ""  # the device of the last answer: "auto" may have meant the processor all along
         self._closed = False
 
     @property
@@ -238,9 +239,11 @@ class InferenceClient:
     def _received(self, message: tuple[Any, ...]) -> None:
         match message:
             case ("partial", int() as id_, Suggestion() as suggestion):
+                self._runs_on = suggestion.device
                 if id_ in self._open:
                     self._open[id_].on_partial(suggestion)
             case ("done", int() as id_, Suggestion() as suggestion):
+                self._runs_on = suggestion.device
                 self._stopping.pop(id_, None)
                 question = self._open.pop(id_, None)
                 if question is not None:
@@ -255,6 +258,7 @@ class InferenceClient:
                 elif id_ in self._warming:
                     self._warming.pop(id_)[1](failure.error())
             case ("warmed", int() as id_, str() as device):
+                self._runs_on = device
                 if id_ in self._warming:
                     self._warming.pop(id_)[0](device)
 
@@ -275,7 +279,7 @@ class InferenceClient:
         if running is not None:
             running.crashes += 1
             running.notes.append(RESTARTED_SENTENCE)
-            if running.crashes >= 2 and not self._processor_only and running.device != "cpu":
+            if running.crashes >= 2 and not self._processor_only and "cpu" not in (running.device, self._runs_on):
                 self._processor_only = True
                 running.notes.append(PROCESSOR_SENTENCE)
             elif running.crashes >= 2:

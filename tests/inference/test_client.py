@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from medviewer.errors import BadInput, Cancelled, MedviewerError, Refused
-from medviewer.inference.client import RESTARTED_SENTENCE, InferenceClient, ask
+from medviewer.inference.client import PROCESSOR_SENTENCE, RESTARTED_SENTENCE, InferenceClient, ask
 from medviewer.inference.package import ModelPackage
 from medviewer.inference.predict import predict
 from medviewer.inference.prompt import Prompt
@@ -202,6 +202,28 @@ def test_a_question_that_kills_twice_ends_with_a_sentence(client: InferenceClien
         kind, said = answers.next()
     assert kind == "error" and isinstance(said, MedviewerError) and "once more after a restart" in said.sentence
     assert ask(client, TASK, volume, Prompt(), PATIENCE).segments  # and the next question is answered
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_after_two_deaths_on_an_unknown_device_the_processor_computes(home: Path, volume: Volume) -> None:
+    client = InferenceClient(device="auto")
+    answers = Answers()
+    try:
+        client.predict(TASK, volume, Prompt(), **answers.hooks)
+        dead: list[int] = []
+        while len(dead) < 2:
+            pid = client.process_id
+            if pid is None or pid in dead:
+                time.sleep(0.01)
+                continue
+            os.kill(pid, signal.SIGKILL)  # long before torch is there
+            dead.append(pid)
+        kind, said = answers.next()
+        while kind == "partial":
+            kind, said = answers.next()
+        assert kind == "done" and said.device == "cpu" and PROCESSOR_SENTENCE in said.notes
+    finally:
+        client.shutdown()
 
 
 def test_a_promotion_counts_from_the_next_question_on(
