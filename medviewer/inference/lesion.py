@@ -33,9 +33,10 @@ def component_at_click(
 
     if not mask.any():
         return np.zeros_like(mask)
-    where = np.argwhere(mask)
-    low, high = where.min(axis=0), where.max(axis=0) + 1
-    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    used = [np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    box = tuple(slice(int(one[0]), int(one[-1]) + 1) for one in used)
+    low = np.array([one[0] for one in used])
+    where = np.argwhere(mask[box]) + low
     labels, _ = ndimage.label(mask[box], structure=np.ones((3, 3, 3), dtype=bool))
     offset = (where - np.asarray(click_kji, dtype=np.float64)) * np.asarray(spacing_kji, dtype=np.float64)
     square = np.sum(offset**2, axis=1)

@@ -109,6 +109,11 @@ def suggest(package: ModelPackage, volume: Volume, prompt: Prompt, device: str, 
     if first is not None:
         context.report(0, None, "the clicked slice", partial=answer(segments=(first,), stage="clicked-slice"))
     walk.to_both_ends(calibration)
+    if package.config.get("mirrored"):
+        coarse = _segment(walk, calibration, volume, prompt)
+        if coarse is not None:
+            context.report(0, None, "refining", partial=answer(segments=(coarse,), stage="clicked-slice"))
+        walk.refine(calibration)
     walk.beyond_the_rim(calibration)
     found = _segment(walk, calibration, volume, prompt)
     if found is None:
@@ -151,6 +156,7 @@ def crop_logits(
     spacing_mm: float,
     *,
     device: str = "cpu",
+    mirrored: bool = False,
 ) -> NDArray[np.float32]:
     """Mean logits of the networks for all slices of a crop that has been cut out and stretched already.
 
@@ -158,6 +164,7 @@ def crop_logits(
         images: `[k, H, W]` float32 in 0..1; its ends are taken for the ends of what is known.
         click_kji: the click in voxels of the crop.
         pixel_mm, spacing_mm: size of a pixel, distance of neighbouring slices.
+        mirrored: average over the picture's mirrorings (four times the work).
 
     Returns:
         `[k, H, W]` float32.
@@ -169,7 +176,7 @@ def crop_logits(
         wanted = range(low, min(low + 2 * STRIDE, images.shape[0]))
         for net in nets:
             total[low : wanted.stop] += slice_logits(
-                net, images, click_kji, pixel_mm, spacing_mm, wanted, device=device
+                net, images, click_kji, pixel_mm, spacing_mm, wanted, device=device, mirrored=mirrored
             )
     total /= len(nets)
     return total
@@ -259,7 +266,8 @@ class _Walk:
     def to_both_ends(self, calibration: Calibration) -> None:
         """All networks, from the clicked slice up and down until the lesion has ended."""
         count = self.crop.images.shape[0]
-        self._look(max(0, self.clicked - STRIDE // 2), min(count, self.clicked + STRIDE // 2 + 1))
+        if self.low == self.high:
+            self._look(max(0, self.clicked - STRIDE // 2), min(count, self.clicked + STRIDE // 2 + 1))
         while True:
             lesion = self.lesion(calibration)
             if not lesion.any():
@@ -272,6 +280,17 @@ class _Walk:
                 self._look(self.high, min(count, self.high + STRIDE))
             if down:
                 self._look(max(0, self.low - STRIDE), self.low)
+
+    def refine(self, calibration: Calibration) -> None:
+        """Look at the lesion's slices again, averaged over the picture's mirrorings (four times the work)."""
+        there = np.flatnonzero(self.lesion(calibration).any(axis=(1, 2)))
+        if not len(there):
+            return
+        low, high = max(self.low, int(there[0]) - 1), min(self.high, int(there[-1]) + 2)
+        for start in range(low, high, STRIDE // 2):
+            wanted = list(range(start, min(high, start + STRIDE // 2)))
+            self._write(self.crop, self._logits(self.crop, wanted, self.nets, mirrored=True), wanted, replace=True)
+        self.to_both_ends(calibration)
 
     def beyond_the_rim(self, calibration: Calibration) -> None:
         """Further crops where the lesion reaches the rim of what has been looked at."""
@@ -299,21 +318,34 @@ class _Walk:
 
     def lesion(self, calibration: Calibration) -> NDArray[np.bool_]:
         """The part at the click, on the canvas."""
-        return component_at_click(self.logits > calibration.level, self.click_kji, self.crop.spacing_kji)
+        low, high = min(self.low, self.clicked), max(self.high, self.clicked + 1)
+        click = (self.click_kji[0] - low, *self.click_kji[1:])
+        whole = np.zeros(self.logits.shape, dtype=bool)
+        whole[low:high] = component_at_click(self.logits[low:high] > calibration.level, click, self.crop.spacing_kji)
+        return whole
 
     def _look(self, low: int, high: int) -> None:
         wanted = list(range(low, high))
         self._write(self.crop, self._logits(self.crop, wanted, self.nets), wanted, replace=True)
         self.low, self.high = min(low, self.low), max(high, self.high)
 
-    def _logits(self, crop: NoduleCrop, wanted: Sequence[int], nets: Sequence[UNet25d]) -> NDArray[np.float32]:
+    def _logits(
+        self, crop: NoduleCrop, wanted: Sequence[int], nets: Sequence[UNet25d], *, mirrored: bool = False
+    ) -> NDArray[np.float32]:
         from medviewer.inference.networks.unet25d import slice_logits
 
         total = np.zeros((len(wanted), *crop.images.shape[1:]), dtype=np.float32)
         for net in nets:
             self.context.check()
             total += slice_logits(
-                net, crop.images, crop.click_kji, crop.pixel_mm, crop.slice_spacing_mm, wanted, device=self.device
+                net,
+                crop.images,
+                crop.click_kji,
+                crop.pixel_mm,
+                crop.slice_spacing_mm,
+                wanted,
+                device=self.device,
+                mirrored=mirrored,
             )
         total /= len(nets)
         return np.where(crop.real[list(wanted)], np.maximum(total, UNSEEN + 1), UNSEEN + 1).astype(np.float32)

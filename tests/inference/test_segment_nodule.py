@@ -34,7 +34,12 @@ class Bright:
 @pytest.fixture
 def package(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(segment_nodule, "loaded_nets", lambda package, device: (Bright(),))
-    return SimpleNamespace(card=SimpleNamespace(task="lung-nodule-segment"), short_id="0123456789ab", calibration={})
+    return SimpleNamespace(
+        card=SimpleNamespace(task="lung-nodule-segment"),
+        short_id="0123456789ab",
+        calibration={},
+        config={"mirrored": True},
+    )
 
 
 def lung(size: tuple[int, int, int] = (60, 220, 220)) -> np.ndarray:

@@ -62,7 +62,8 @@ class NoduleScore:
 def evaluate(package: ModelPackage, data_folder: Path, split: str, context: JobContext) -> Evaluation:
     """The figures of one split: `dice`, `dice-readers`, `hd95` with strata, `missed`, `hd95-undefined`, `ece-share`."""
     nodules = NoduleSet(data_folder, split)
-    scores = score_cases(package, nodules, context, total=len(nodules))
+    mirrored = bool(package.config.get("mirrored"))
+    scores = score_cases(package, nodules, context, total=len(nodules), mirrored=mirrored)
     return Evaluation(
         n_patients=len({s.patient for s in scores}),
         n_cases=len(scores),
@@ -109,14 +110,25 @@ def share_error(scores: Sequence[NoduleScore]) -> Metric:
 
 
 def score_cases(
-    package: ModelPackage, cases: Iterable[NoduleSample], context: JobContext, *, total: int | None = None
+    package: ModelPackage,
+    cases: Iterable[NoduleSample],
+    context: JobContext,
+    *,
+    total: int | None = None,
+    mirrored: bool = False,
 ) -> list[NoduleScore]:
-    """Predict each case from its crop and its click, and compare."""
+    """Predict each case from its crop and its click, and compare.
+
+    Args:
+        total: number of cases, for the progress.
+        mirrored: average over the picture's mirrorings, as a suggestion's last refinement does where the package asks
+            for it. The gate leaves it out on both sides: it compares the networks.
+    """
     nets, calibration = loaded_nets(package, "cpu"), Calibration.from_json(package.calibration)
     scores = []
     for number, case in enumerate(cases):
         context.report(number, total, f"{package.card.task} on {case.nodule}")
-        logits = crop_logits(nets, case.images, case.click_kji, case.pixel_mm, case.slice_spacing_mm)
+        logits = crop_logits(nets, case.images, case.click_kji, case.pixel_mm, case.slice_spacing_mm, mirrored=mirrored)
         scores.append(score(logits, calibration, case))
     return scores
 

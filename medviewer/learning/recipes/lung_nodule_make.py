@@ -56,7 +56,7 @@ def make(
     train = NoduleSet(data, "train")
     calibration_cases = [train[n] for n, p in enumerate(train.patients) if part_of_train(p) == "calibrate"]
     nets = package_of.nets_of([f.state for f in fitted], shape)
-    calibration = package_of.calibrated(nets, calibration_cases)
+    calibration = package_of.calibrated(nets, calibration_cases, mirrored=True)
     about = _about(data, members, fitted, train)
     folder = out / package_of.TASK / version
     with tempfile.TemporaryDirectory() as place:
@@ -68,6 +68,7 @@ def make(
             facts=package_of.card(version, changes=changes, trained_on=about["training_data"], metrics={}),
             calibration=calibration,
             metrics={},
+            mirrored=True,
         )
         look = evaluate(package_of.TASK, data, "val", draft, JobContext())
     look = {
@@ -88,7 +89,13 @@ def make(
     if folder.exists():
         shutil.rmtree(folder)
     return package_of.write(
-        folder, [f.state for f in fitted], shape=shape, facts=facts, calibration=calibration, metrics=metrics
+        folder,
+        [f.state for f in fitted],
+        shape=shape,
+        facts=facts,
+        calibration=calibration,
+        metrics=metrics,
+        mirrored=True,
     )
 
 

@@ -85,13 +85,18 @@ def card(version: str, *, changes: str, trained_on: str, metrics: Mapping[str, A
     }
 
 
-def config(shape: Shape) -> dict[str, Any]:
-    """config.json."""
-    return {"network": shape.to_config(), "weights_dtype": "float32", "preprocessing": "nodule-crop-1"}
+def config(shape: Shape, *, mirrored: bool) -> dict[str, Any]:
+    """config.json; `mirrored`: the last refinement averages over the picture's mirrorings."""
+    return {
+        "network": shape.to_config(),
+        "weights_dtype": "float32",
+        "preprocessing": "nodule-crop-1",
+        "mirrored": mirrored,
+    }
 
 
 def calibrated(
-    nets: Sequence[UNet25d], cases: Iterable[NoduleSample], *, threshold: float | None = None
+    nets: Sequence[UNet25d], cases: Iterable[NoduleSample], *, threshold: float | None = None, mirrored: bool = False
 ) -> dict[str, Any]:
     """Temperature and threshold from patients kept for it inside the training split.
 
@@ -100,11 +105,12 @@ def calibrated(
 
     Args:
         threshold: keep this one instead.
+        mirrored: average over the picture's mirrorings.
     """
     logits, fractions, weights, rows, patients = [], [], [], [], set()
     rng = np.random.default_rng(0)
     for case in cases:
-        found = crop_logits(nets, case.images, case.click_kji, case.pixel_mm, case.slice_spacing_mm)
+        found = crop_logits(nets, case.images, case.click_kji, case.pixel_mm, case.slice_spacing_mm, mirrored=mirrored)
         patients.add(case.patient)
         near = near_outlines(case.fraction)
         if near.any():
@@ -174,6 +180,7 @@ def write(
     facts: Mapping[str, Any],
     calibration: Mapping[str, Any],
     metrics: Mapping[str, Any],
+    mirrored: bool = False,
 ) -> ModelPackage:
     """Write a package; its golden case is computed with the weights that go in."""
     nets = nets_of(states, shape)
@@ -183,7 +190,7 @@ def write(
         folder,
         card=facts,
         weights=states,
-        config=config(shape),
+        config=config(shape, mirrored=mirrored),
         calibration=calibration,
         metrics=metrics,
         golden=(inputs, {"share": share}, {"share": 5e-3}),

@@ -39,6 +39,8 @@ DISTIL = 0.5
 #: Invented patients of the replay and of the golden set; their seeds never meet.
 REPLAY_PATIENTS, REPLAY_SEED = 72, 301
 GOLDEN_PATIENTS, GOLDEN_SEED = 30, 907
+#: Golden cases whose Dice is told while it trains; they choose nothing.
+WATCHED = 6
 #: Patients of the calibration part that are looked at again after retraining.
 CALIBRATION_NODULES = 60
 
@@ -86,12 +88,14 @@ def retrain(
         replay: the folder of the public data, or None for phantoms.
         steps: of each network.
         seed: of the draws; each network has its own from it.
-        context: told loss and, at the end of each network, its number.
+        context: told loss, Dice on a few golden cases (also the champion's) and the number of the network.
     """
     shape = Shape.from_config(champion.config["network"])
     states = [read_weights(champion, member) for member in range(len(champion.weights))]
     pool, calibration_cases = _replay_pool(replay, context)
     corrected = pool_of(corrections) if corrections else None
+    golden = golden_set(context)
+    watch = golden[:: max(1, len(golden) // WATCHED)][:WATCHED]
     count = DEFAULT_STEPS if steps is None else steps
     settings = Settings(
         shape=shape,
@@ -117,7 +121,7 @@ def retrain(
 
         tell({"step": 0, "done": 0.0})
         own = dataclasses.replace(settings, seed=seed + 1000 * member)
-        fitted.append(fit(pool, own, corrections=corrected, start=state, teacher=state, report=tell))
+        fitted.append(fit(pool, own, corrections=corrected, start=state, teacher=state, watch=watch, report=tell))
     calibration = dict(champion.calibration)
     if calibration_cases:
         nets = package_of.nets_of([f.state for f in fitted], shape)
@@ -153,6 +157,7 @@ def write_candidate(
         facts=facts,
         calibration=retrained.calibration,
         metrics=metrics,
+        mirrored=bool(champion.config.get("mirrored")),
     )
 
 
