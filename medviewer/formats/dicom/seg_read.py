@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,6 +27,9 @@ SAME_LATTICE_VOXELS = 0.1
 HALF_SLICE = 0.5
 #: Slice distances that differ by less than this share are the same.
 SAME_SPACING = 0.1
+
+#: Pixels that are decoded at once where a file is not plain bits.
+LARGEST_DECODED = 1 << 31
 
 Float = NDArray[np.float64]
 
@@ -60,9 +63,10 @@ class SegDescription:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Frame:
-    """One frame: what it marks and where it lies (steps in mm, LPS)."""
+    """One frame: how to read what it marks (segment number of each pixel, 0 for none), and where it lies (mm, LPS)."""
 
-    numbers: NDArray[np.uint8]  # segment number of each pixel, 0 for none
+    read: Callable[[], NDArray[np.uint8]]
+    shape: tuple[int, int]
     origin_lps: Float
     column_step_lps: Float
     row_step_lps: Float
@@ -120,7 +124,7 @@ def _read(
     laid = _lay_on_own_voxels(frames, grid, labelmap, path, on_overlap)
     if not laid:
         labelmap[...] = _resampled(frames, grid, path, on_overlap)
-    if not labelmap.any() and any(f.numbers.any() for f in frames):
+    if not labelmap.any() and any(f.read().any() for f in frames):
         raise Refused("this segmentation lies outside the image", path=path)
     return labelmap, segments
 
@@ -211,51 +215,75 @@ def _group(groups: list[Dataset], name: str) -> Dataset | None:
 def _frames(dataset: Dataset, path: Path) -> Iterator[_Frame]:
     shared = dataset.get("SharedFunctionalGroupsSequence") or []
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    pixels = _pixels(dataset, path)
+    shape = int(dataset.Rows), int(dataset.Columns)
+    image_of = _pixels(dataset, path, len(per_frame))
     is_label_map = str(dataset.SOPClassUID) == LABEL_MAP_STORAGE
-    half = float(dataset.get("MaximumFractionalValue", 1)) / 2
     is_fractional = str(dataset.get("SegmentationType", "")) == "FRACTIONAL"
-    if len(pixels) != len(per_frame):
-        raise BadInput("the segmentation's frames and their positions differ in number", path=path)
-    for image, own in zip(pixels, per_frame, strict=True):
+    half = float(dataset.get("MaximumFractionalValue", 1)) / 2
+
+    def reader(index: int, number: int) -> Callable[[], NDArray[np.uint8]]:
+        def read() -> NDArray[np.uint8]:
+            image: NDArray[Any] = image_of(index)
+            if is_label_map:
+                if image.max(initial=0) > 255:
+                    raise Refused("more segments than a label map of 8 bits holds", path=path)
+                return image.astype(np.uint8)
+            marked: NDArray[np.bool_] = image >= half if is_fractional else image != 0
+            numbers: NDArray[np.uint8] = marked.astype(np.uint8) * np.uint8(number)
+            return numbers
+
+        return read
+
+    for index, own in enumerate(per_frame):
         groups = [own, *shared]
         position = _group(groups, "PlanePositionSequence")
         orientation = _group(groups, "PlaneOrientationSequence")
         measures = _group(groups, "PixelMeasuresSequence")
         if position is None or orientation is None or measures is None:
             raise Refused("the segmentation says nothing about where its frames lie", path=path)
-        if is_label_map:
-            numbers = image.astype(np.uint8)
-        else:
-            identity = _group(groups, "SegmentIdentificationSequence")
-            if identity is None:
-                raise BadInput("a frame of the segmentation belongs to no segment", path=path)
-            marked = image >= half if is_fractional else image != 0
-            numbers = marked.astype(np.uint8) * np.uint8(int(identity.ReferencedSegmentNumber))
+        identity = _group(groups, "SegmentIdentificationSequence")
+        if identity is None and not is_label_map:
+            raise BadInput("a frame of the segmentation belongs to no segment", path=path)
+        number = 0 if identity is None or is_label_map else int(identity.ReferencedSegmentNumber)
         directions = np.asarray([float(v) for v in orientation.ImageOrientationPatient])
         row_mm, column_mm = (float(v) for v in measures.PixelSpacing)
         origin = np.asarray([float(v) for v in position.ImagePositionPatient])
         said = (measures.get("SpacingBetweenSlices"), measures.get("SliceThickness"))
         slice_mm = tuple(abs(float(v)) for v in said if v)
-        yield _Frame(numbers, origin, directions[:3] * column_mm, directions[3:] * row_mm, slice_mm)
+        across, down = directions[:3] * column_mm, directions[3:] * row_mm
+        yield _Frame(reader(index, number), shape, origin, across, down, slice_mm)
 
 
-def _pixels(dataset: Dataset, path: Path) -> NDArray[np.generic]:
-    """All frames `[frame, row, column]`."""
+def _pixels(dataset: Dataset, path: Path, frames: int) -> Callable[[int], NDArray[np.generic]]:
+    """What gives the stored values `[row, column]` of one frame; bits are unpacked frame by frame."""
     rows, columns = int(dataset.Rows), int(dataset.Columns)
-    count = int(dataset.get("NumberOfFrames", 1) or 1)
-    if rows * columns * count > 1 << 34:
-        raise Refused("the segmentation is too large to be read at once", path=path)
+    if int(dataset.get("NumberOfFrames", 1) or 1) != frames:
+        raise BadInput("the segmentation's frames and their positions differ in number", path=path)
+    size = rows * columns
     if int(dataset.BitsAllocated) == 1 and not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         bits = np.frombuffer(dataset.PixelData, dtype=np.uint8)
-        if bits.size * 8 < rows * columns * count:
+        if bits.size * 8 < size * frames:
             raise BadInput("the segmentation's pixels are cut short", path=path)
-        # PS3.5 8.1.1: the first pixel is the lowest bit; frames follow each other without padding
-        return np.unpackbits(bits, bitorder="little", count=rows * columns * count).reshape(count, rows, columns)
+
+        def unpacked(index: int) -> NDArray[np.generic]:
+            # PS3.5 8.1.1: the first pixel is the lowest bit; frames follow each other without padding
+            first = index * size
+            part = np.unpackbits(bits[first // 8 : -(-(first + size) // 8)], bitorder="little")
+            return part[first % 8 : first % 8 + size].reshape(rows, columns)
+
+        return unpacked
+    if size * frames > LARGEST_DECODED:
+        raise Refused("the segmentation is too large to be decoded at once", path=path)
     try:
-        return np.asarray(dataset.pixel_array).reshape(count, rows, columns)
+        whole = np.asarray(dataset.pixel_array).reshape(frames, rows, columns)
     except Exception as error:  # decoders raise anything
-        raise BadInput(f"the segmentation's pixels cannot be decoded: {error}", path=path) from error
+        raise BadInput("the segmentation's pixels cannot be decoded", path=path) from error
+
+    def decoded(index: int) -> NDArray[np.generic]:
+        frame: NDArray[np.generic] = whole[index]
+        return frame
+
+    return decoded
 
 
 def _lay_on_own_voxels(
@@ -274,7 +302,7 @@ def _lay_on_own_voxels(
         column = grid.lps_to_index(frame.origin_lps + frame.column_step_lps) - start
         row = grid.lps_to_index(frame.origin_lps + frame.row_step_lps) - start
         column_unit, row_unit = np.rint(column), np.rint(row)
-        rows, columns = frame.numbers.shape
+        rows, columns = frame.shape
         drift = np.abs(column - column_unit) * (columns - 1) + np.abs(row - row_unit) * (rows - 1)
         is_lattice = (
             np.abs(column_unit).sum() == 1 and np.abs(row_unit).sum() == 1 and not (column_unit * row_unit).any()
@@ -287,11 +315,12 @@ def _lay_on_own_voxels(
             return False
         placed.append((frame, np.rint(start).astype(int), column_unit.astype(int), row_unit.astype(int)))
     for frame, first, across, down in placed:
-        marked = np.argwhere(frame.numbers)
+        numbers = frame.read()
+        marked = np.argwhere(numbers)
         index = first + marked[:, :1] * down + marked[:, 1:] * across
         inside = np.all((index >= 0) & (index < np.asarray(grid.size_kji)), axis=1)
         where = tuple(index[inside].T)
-        values = frame.numbers[tuple(marked[inside].T)]
+        values = numbers[tuple(marked[inside].T)]
         _put(labelmap, where, values, path, on_overlap)
     return True
 
@@ -362,15 +391,18 @@ def _resampled(frames: list[_Frame], grid: Grid, path: Path, on_overlap: str) ->
     planes = np.rint((heights - heights[0]) / step)
     if not same or np.max(np.abs(heights - heights[0] - planes * step)) > HALF_SLICE * step:
         raise Refused("the segmentation's planes are not parallel and evenly spaced", path=path)
-    own = np.zeros((int(planes[-1]) + 1, *first.numbers.shape), dtype=np.uint8)
+    if (planes[-1] + 1) * first.shape[0] * first.shape[1] > LARGEST_DECODED:
+        raise Refused("the segmentation is too large to be laid on this image", path=path)
+    own = np.zeros((int(planes[-1]) + 1, *first.shape), dtype=np.uint8)
     lowest = min(frames, key=lambda f: float(f.origin_lps @ normal))
     for frame in frames:
         plane = int(np.rint((frame.origin_lps - lowest.origin_lps) @ normal / step))
         shift = frame.origin_lps - lowest.origin_lps - plane * step * normal
         if np.linalg.norm(shift) > HALF_SLICE * step + 1e-3:
             raise Refused("the segmentation's planes are not stacked along their normal", path=path)
-        marked = np.nonzero(frame.numbers)
-        _put(own, (np.full(marked[0].size, plane), *marked), frame.numbers[marked], path, on_overlap)
+        numbers = frame.read()
+        marked = np.nonzero(numbers)
+        _put(own, (np.full(marked[0].size, plane), *marked), numbers[marked], path, on_overlap)
     column_mm, row_mm = np.linalg.norm(first.column_step_lps), np.linalg.norm(first.row_step_lps)
     direction = (*(first.column_step_lps / column_mm), *(first.row_step_lps / row_mm), *normal)
     x, y, z = (float(v) for v in lowest.origin_lps)
