@@ -391,9 +391,10 @@ def test_the_window_starts_without_torch_scipy_and_the_database() -> None:
         import sys
         from medviewer.desktop.application import application
         app = application()
-        from medviewer.desktop.app import make_window
+        from medviewer.desktop.app import fill_right_column, make_window
         window = make_window()
         window.show()
+        fill_right_column(window)
         app.processEvents()
         heavy = [m for m in ("torch", "scipy", "sqlalchemy", "pyqtgraph", "highdicom", "SimpleITK") if m in sys.modules]
         print(heavy, flush=True)

@@ -41,6 +41,7 @@ class Settings:
         dropout: share of the deepest features that is left out of a step.
         distil: weight of the champion's answers on replay samples (0: none).
         judge_every_s: seconds between two looks at the early-stop patients.
+        watch_every_s: seconds between two looks at the cases that are only watched.
     """
 
     shape: Shape = field(default_factory=Shape)
@@ -59,6 +60,7 @@ class Settings:
     dropout: float = 0.0
     distil: float = 0.0
     judge_every_s: float = 300.0
+    watch_every_s: float = 20.0
     threads: int = 1
     seed: int = 0
 
@@ -110,6 +112,7 @@ def fit(
     start: State | None = None,
     teacher: State | None = None,
     early_stop: Sequence[NoduleSample] = (),
+    watch: Sequence[NoduleSample] = (),
     report: Report = lambda _: None,
     checkpoint: Path | None = None,
 ) -> Fitted:
@@ -122,6 +125,7 @@ def fit(
         start: weights to go on from; None: fresh ones.
         teacher: the champion's weights whose answers on replay samples are kept (with `settings.distil`).
         early_stop: cases that choose the best moment; none: the last moment is taken.
+        watch: cases whose Dice is told along the way, for a person's eyes; they choose nothing.
         report: told `{"step", "done", "loss", ["dice"], ...}` now and then; may raise to stop.
         checkpoint: file to save to every two minutes and to go on from if it is there.
     """
@@ -149,6 +153,10 @@ def fit(
         rng.bit_generator.state = json.loads(kept["rng"])
     began = saved = judged = told = time.monotonic()
     losses: list[float] = []
+    if watch:
+        dice = _mean_dice(average, settings, watch)
+        report({"step": step, "done": 0.0, "dice": dice, "champion_dice": dice, "n": len(watch)})
+    watched = time.monotonic()
     from_replay = settings.batch
     if corrections is not None:
         from_replay = max(1, round(settings.batch * settings.replay_share))
@@ -188,6 +196,10 @@ def fit(
         if now - told > 2.0 or step == settings.steps:
             report({"step": step, "done": min(1.0, done()), "loss": float(np.mean(losses)), "best_dice": best.dice})
             told, losses = now, losses[-20:]
+        if watch and (now - watched > settings.watch_every_s or step == settings.steps):
+            dice = _mean_dice(average, settings, watch)
+            report({"step": step, "done": min(1.0, done()), "dice": dice, "n": len(watch)})
+            watched = time.monotonic()
         if early_stop and now - judged > settings.judge_every_s:
             best = _judged(best, average, settings, early_stop, step, report, done())
             judged = time.monotonic()
@@ -218,6 +230,12 @@ def _dice_of(net: UNet25d, case: NoduleSample) -> float:
     return dice_at_click(logits, case)
 
 
+def _mean_dice(state: State, settings: Settings, cases: Sequence[NoduleSample]) -> float:
+    net = UNet25d(settings.shape).eval()
+    net.load_state_dict(state)
+    return float(np.mean([_dice_of(net, case) for case in cases]))
+
+
 def _judged(
     best: Fitted,
     average: State,
@@ -227,9 +245,7 @@ def _judged(
     report: Report,
     done: float,
 ) -> Fitted:
-    net = UNet25d(settings.shape).eval()
-    net.load_state_dict(average)
-    dice = float(np.mean([_dice_of(net, case) for case in cases]))
+    dice = _mean_dice(average, settings, cases)
     report({"step": step, "done": min(1.0, done), "dice": dice, "n": len(cases)})
     if dice > best.dice:
         return Fitted({k: v.clone() for k, v in average.items()}, dice, step, 0.0)
