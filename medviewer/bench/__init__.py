@@ -1,0 +1,1 @@
+"""What `medviewer bench` measures and `medviewer self-test` checks."""

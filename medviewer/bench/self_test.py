@@ -1,7 +1,7 @@
 """Is this installation whole? Resources, models, decoders, Qt and the graphics card, one row each.
 
-The same rows are checked in a checkout, in an installation from a wheel and in the frozen program; the frozen program is
-where they are needed most, since what a packager forgot shows only there.
+The same rows are checked in a checkout, in an installation from a wheel and in the frozen program; that is where they
+are needed most, since what a packager forgot shows only there.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +45,9 @@ def run_self_test() -> Iterator[Row]:
     """Look at everything, in order; rows come as they are known."""
     yield _row("program", lambda: f"medviewer {__version__}, {_kind_of_installation()}")
     for name in RESOURCES:
-        yield _row(f"resource {name}", lambda name=name: _resource(name))
+        yield _row(f"resource {name}", partial(_resource, name))
     for sample in sorted((places.resources_folder() / "codecs").glob("*.dcm")):
-        yield _row(f"decode {sample.stem}", lambda path=sample: _decode(path))
+        yield _row(f"decode {sample.stem}", partial(_decode, sample))
     yield from _models()
     yield _row("window", _window)
     yield _row("OpenGL", _opengl, needed=False)
@@ -108,7 +109,7 @@ def _models() -> Iterator[Row]:
     tasks = store.tasks()
     yield _row("models", lambda: _some(tasks))
     for task in tasks:
-        yield _row(f"model {task}", lambda task=task: _verify(store, task))
+        yield _row(f"model {task}", partial(_verify, store, task))
 
 
 def _some(tasks: tuple[str, ...]) -> str:
