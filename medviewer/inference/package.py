@@ -448,7 +448,7 @@ def _npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 def _as_array(tensor: Any) -> NDArray[Any]:
     if hasattr(tensor, "detach"):
         tensor = tensor.detach().cpu().float().numpy() if tensor.is_floating_point() else tensor.detach().cpu().numpy()
-    return np.ascontiguousarray(tensor)
+    return np.asarray(tensor, order="C")  # ascontiguousarray would give a single number a dimension
 
 
 def _weights_facts(weights: Sequence[Mapping[str, Any]]) -> dict[str, int]:

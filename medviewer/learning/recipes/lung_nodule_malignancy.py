@@ -10,6 +10,7 @@ any other split.
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,9 @@ from medviewer.inference.nodule_ensemble import NoduleEnsemble
 from medviewer.inference.nodule_judge import FEATURES, Familiarity, NoduleJudge, features, unit
 from medviewer.inference.nodule_patch import blocks
 from medviewer.learning import statistics
+from medviewer.learning.datasets.lidc_nodules import NoduleSet
 from medviewer.learning.recipes.nodule_net import FOLDS, RatedNodules, Schedule, fold_of, train_member
+from medviewer.learning.recipes.rated_nodules import rated_nodules
 
 TASK = "lung-nodule-malignancy"
 EPOCHS = 24
