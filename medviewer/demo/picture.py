@@ -17,7 +17,7 @@ LIMIT_S = 240
 
 def take_picture(story: Story) -> None:
     """Open the chest study in the real window, click its first nodule, wait for the models, and save the picture."""
-    with story._step("look") as step:
+    with story.step("look") as step:
         ours, theirs = multiprocessing.get_context("spawn").Pipe()
         process = multiprocessing.get_context("spawn").Process(target=_shoot, args=(theirs, _words(story, stay=False)))
         process.start()

@@ -102,7 +102,8 @@ class Story:
     # -- frame -----------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _step(self, name: str) -> Iterator[Step]:
+    def step(self, name: str) -> Iterator[Step]:
+        """Time a step and put it into the report, whatever comes of it; its `detail` is the caller's."""
         self._context.check()
         step = Step(name)
         began = time.perf_counter()
@@ -133,7 +134,7 @@ class Story:
         """
         with Workshop(self.home / "phantom") as workshop:
             chest = workshop.chest()
-            corrected, held_out = self._names()
+            corrected, held_out = self.draw_patients()
             first = list(workshop.patients(corrected, [WEAK_KIND]))
             replay = workshop.run(prepare_replay)
             others = list(workshop.patients(held_out, [WEAK_KIND]))
@@ -147,7 +148,7 @@ class Story:
         self._suggest_again()
         return self.report
 
-    def _names(self) -> tuple[list[str], list[str]]:
+    def draw_patients(self) -> tuple[list[str], list[str]]:
         """Who is corrected and who is held out: the queue's keyed hash decides, patient by patient."""
         corrected: list[str] = []
         held_out: list[str] = []
@@ -165,7 +166,7 @@ class Story:
         from medviewer.formats.load import load_volume
         from medviewer.formats.scan import scan
 
-        with self._step("open") as step:
+        with self.step("open") as step:
             self.chest = chest.result()
             catalog = scan([self.chest], self._context)
             stack = next(iter(catalog.stacks()))
@@ -180,7 +181,7 @@ class Story:
 
     def _suggest(self, volume: Volume) -> None:
         assert self.truth is not None
-        with self._step("suggest") as step:
+        with self.step("suggest") as step:
             found: dict[str, list[float]] = {}
             for nodule in self.truth.nodules:
                 suggestion = predict(TASK, volume, point_lps=nodule.centre_lps, store=self.store, context=self._quiet())
@@ -198,7 +199,7 @@ class Story:
 
     def _correct(self, corrected: list[Future[WrittenPatient]], held_out: list[Future[WrittenPatient]]) -> None:
         facts = task_facts(TASK)
-        with self._step("correct") as step:
+        with self.step("correct") as step:
             scores = []
             for waiting in corrected:
                 patient = read_patient(waiting.result())
@@ -210,7 +211,7 @@ class Story:
                 f"{len(scores)} patients with a cavitating nodule: the model reached Dice {np.mean(scores):.2f}, "
                 "each outline was corrected and stored as a revision"
             )
-        with self._step("queue") as step:
+        with self.step("queue") as step:
             for waiting in held_out:
                 self._one_correction(facts, read_patient(waiting.result()), None)
             counts = self.queue.counts(TASK)
@@ -253,19 +254,19 @@ class Story:
             return
         from medviewer.demo.library import add_to_library
 
-        with self._step("library") as step:
+        with self.step("library") as step:
             count = add_to_library(self.store, [read_patient(w.result()) for w in written])
             step.detail = f"{count} of these nodules joined the library of similar cases"
 
     def _retrain(self) -> str:
         champion = self.store.champion(TASK)
-        with self._step("retrain") as step:
+        with self.step("retrain") as step:
             outcome = train(TrainingRequest(TASK, steps=STEPS, seed=1), self._loud())
             step.detail = (
                 f"candidate {outcome.candidate} from version {champion.card.version}: {STEPS} steps a network, "
                 f"{CORRECTED} corrections, phantom replay"
             )
-        with self._step("prove") as step:
+        with self.step("prove") as step:
             self.report.facts["gate"] = dict(outcome.report)
             self.report.facts["passed"] = outcome.passed
             step.detail = f"the gate {'passed' if outcome.passed else 'did not pass'}: {outcome.report['reason']}"
@@ -280,7 +281,7 @@ class Story:
         return outcome.candidate if outcome.passed else ""
 
     def _promote(self, candidate: str) -> None:
-        with self._step("promote") as step:
+        with self.step("promote") as step:
             if not candidate:
                 step.detail = "nothing was promoted, since the gate did not pass; candidate and report are kept"
                 return
@@ -289,7 +290,7 @@ class Story:
 
     def _suggest_again(self) -> None:
         """The very next suggestion comes from the model in use: a patient that was held out, before and after."""
-        with self._step("next") as step:
+        with self.step("next") as step:
             name = next(n for n in (patient_name(k) for k in range(100_000, 200_000)) if self.queue.is_held_out(n))
             from medviewer.demo.patients import write_patient
 
