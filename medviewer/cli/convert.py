@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from medviewer.cli.output import context_for_terminal, print_json
-from medviewer.errors import BadInput, Refused
+from medviewer.errors import BadInput
 from medviewer.formats import convert
 
-HELP = "write a stack or a mask as .nii.gz, .nrrd or .stl, or a mask as DICOM (--as seg --reference FOLDER)"
+HELP = "write a stack or a mask as .nii.gz, .nrrd or .stl, or a mask as DICOM (--as seg/rtstruct --reference FOLDER)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,12 +26,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit code 3 where the geometry cannot carry it."""
     context = context_for_terminal()
     path, out, reference = arguments.path, arguments.out, arguments.reference
-    if arguments.kind == "rtstruct":
-        raise Refused("RTSTRUCT is not written by this version", remedy="use --as seg, or .nrrd")
-    if arguments.kind == "seg":
+    if arguments.kind is not None:
         if reference is None:
-            raise BadInput("a DICOM SEG lies on a series", remedy="add --reference FOLDER")
-        done = convert.mask_to_seg(path, out, reference, context)
+            raise BadInput("a DICOM object lies on a series", remedy="add --reference FOLDER")
+        write = convert.mask_to_seg if arguments.kind == "seg" else convert.mask_to_rtstruct
+        done = write(path, out, reference, context)
     else:
         form = convert.format_of(out)
         if form == "stl":

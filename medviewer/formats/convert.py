@@ -157,6 +157,20 @@ def mask_to_stl(path: Path, out: Path, reference: Path | None, context: JobConte
     return {"what": "surface in LPS millimetres", "note": ""}
 
 
+def mask_to_rtstruct(path: Path, out: Path, reference: Path, context: JobContext) -> dict[str, Any]:
+    """Write a mask as RT Structure Set on a series.
+
+    Raises:
+        BadInput: no mask, no series. Refused: the geometries do not fit. MissingHere, SaveFailed.
+    """
+    from medviewer.formats.dicom.rtstruct_writer import write_rtstruct
+
+    stack = open_stack([reference], None, context)
+    laid = read_mask(path, grid_or_refusal(stack), context)
+    count = write_rtstruct(out, laid.labelmap, stack, laid.segments)
+    return {"what": f"RT Structure Set with {len(laid.segments)} structures, {count} contours", "note": laid.note}
+
+
 def mask_to_seg(path: Path, out: Path, reference: Path, context: JobContext) -> dict[str, Any]:
     """Write a mask as DICOM SEG on a series.
 

@@ -132,6 +132,11 @@ def load_volume(
     if volume is None:
         volume = empty_volume(stack, time)
     count = volume.size_kji[0]
+    if stack.source != "dicom":  # read in one go
+        if not volume.loaded.all():
+            read_slice(stack, volume, 0, time)
+        context.report(count, count, "reading slices")
+        return volume
     middle = count // 2 if first is None else min(max(first, 0), count - 1)
     failed: list[MedviewerError] = []
     done = int(volume.loaded.sum())

@@ -74,7 +74,7 @@ def test_what_cannot_be_converted_has_its_sentence(
         ([str(ct), "x.nii", "--stack", "nonsense"], 2, "there is no stack 'nonsense'"),
         ([str(tmp_path / "none"), "x.nii"], 2, "no such file"),
         ([str(ct), "x.dcm", "--as", "seg"], 2, "--reference"),
-        ([str(ct), "x.dcm", "--as", "rtstruct"], 3, "RTSTRUCT"),
+        ([str(ct), "x.dcm", "--as", "rtstruct", "--reference", str(ct)], 2, "a mask is asked for"),
     ]
     for words, code, part in cases:
         source, name, *rest = words
