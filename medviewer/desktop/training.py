@@ -16,6 +16,7 @@ from PySide6.QtCore import QObject, Signal
 from medviewer.desktop.corrections import Correction, Queued, open_queue, store_correction
 from medviewer.desktop.finding import Finding
 from medviewer.desktop.jobs import Job
+from medviewer.desktop.keeping import KeepRequest, lesions_of
 from medviewer.desktop.marked import Marked
 from medviewer.desktop.panels.finding import FindingState
 from medviewer.desktop.panels.queue import QueueView
@@ -145,14 +146,28 @@ class Training(QObject):
         self._services.jobs.start(
             "Storing the correction",
             lambda context: store_correction(correction, context),
-            on_done=self._stored,
+            on_done=lambda queued: self._stored(queued, correction),
             on_failed=lambda why: self._say_queue(storing=False, sentence=f"{why} Nothing was lost."),
         )
 
-    def _stored(self, queued: Queued) -> None:
+    def _stored(self, queued: Queued, correction: Correction) -> None:
         self._say_queue(storing=False, done=stored_text(queued))
         self._services.say(self.queue_view.done, "good")
         self.read_queue()
+        self._keep_as_similar(correction)
+
+    def _keep_as_similar(self, correction: Correction) -> None:
+        """Let the lesions join the user's own library, so that later ones can be compared with them."""
+        book, stack = self._proposals.book, correction.stack
+        similar = None if book is None else book.beside(correction.task, "similar")
+        if similar is None or stack is None:
+            return
+        name = similar.task
+        self._services.jobs.start(
+            "Adding to the library",
+            lambda context: keep_as_similar(name, stack.patient_id, correction, context),
+            on_failed=lambda why: self._services.say(f"Not added to the library: {why}", "warn"),
+        )
 
     def work_changed(self) -> None:
         """The segments changed: Done may have become possible, or no longer."""
@@ -315,6 +330,15 @@ def author_name() -> str:
         return getpass.getuser()
     except OSError:
         return "unknown"
+
+
+def keep_as_similar(task: str, patient: str, correction: Correction, context: JobContext) -> int:
+    """Add the lesions of a correction to the library, in a child process (it needs torch); how many."""
+    from medviewer.learning.child import run_in_child
+
+    lesions = lesions_of(correction.volume, correction.marked.segmentation(), correction.numbers)
+    request = KeepRequest(task, patient, lesions)
+    return int(run_in_child("medviewer.desktop.keeping:keep", request, context))
 
 
 def train_task(task: str, context: JobContext) -> Judged:
