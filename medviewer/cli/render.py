@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-text", action="store_true", help="without text, letters and scale bar")
 
 
-def _point(text: str) -> tuple[float, float, float]:
+def point_of(text: str) -> tuple[float, float, float]:
+    """X,Y,Z in mm as three numbers; raises BadInput for anything else."""
     try:
         x, y, z = (float(part) for part in text.split(","))
     except ValueError as error:
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
             stack_id=arguments.stack,
             plane=arguments.plane,
             position=arguments.slice,
-            at_lps=None if arguments.at is None else _point(arguments.at),
+            at_lps=None if arguments.at is None else point_of(arguments.at),
             window=arguments.window,
             inverted=arguments.invert,
             overlay=arguments.overlay,

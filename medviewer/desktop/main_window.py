@@ -84,6 +84,7 @@ class MainWindow(QMainWindow):
         self.top = TopBar(self.session, self.actions_table, self.keymap, self.tools)
         self.series = SeriesPanel(self.session, self.thumbnails, self.services.object_openers)
         self.right = self._make_right()
+        self.column: QWidget | None = None
         self._build()
         if right_column is not None:
             self.fill_right_column(right_column)
@@ -111,7 +112,8 @@ class MainWindow(QMainWindow):
         layout = self.right.layout()
         if layout is None or layout.count():
             return
-        layout.addWidget(make(self.session, self.services))
+        self.column = make(self.session, self.services)
+        layout.addWidget(self.column)
         self.top.refresh()
         self.series.refresh_objects()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton, QWidget
 
+from medviewer.desktop.icons import has_icons
 from medviewer.desktop.keys import Keymap
 from medviewer.desktop.services import Actions
 from medviewer.desktop.session import Changes, ReadingSession
@@ -79,6 +80,7 @@ class TopBar(QWidget):
         self.model_pill.setObjectName("modelPill")
         self.model_pill.setTextFormat(Qt.TextFormat.PlainText)
         self.model_pill.setToolTip("The model that makes suggestions, and what it runs on")
+        self.model_pill.setFixedHeight(28)
         self.model_pill.hide()
         row.addWidget(self.model_pill)
         self._queue_icon = QLabel()
@@ -93,7 +95,7 @@ class TopBar(QWidget):
         row.addWidget(self._button("help", "keyboard-outline", "Keys"))
         session.changed.connect(self._on_changes)
         self.refresh()
-        QTimer.singleShot(0, self.load_icons)
+        self.load_icons()
 
     def _button(self, action: str, icon_name: str, text: str, label: str = "", tone: str = "") -> QToolButton:
         button = QToolButton(self)
@@ -103,7 +105,7 @@ class TopBar(QWidget):
         button.setToolTip(f"{text} {self._keymap.hint(action)}".strip())
         button.setAccessibleName(text)
         if label:
-            button.setText(label)
+            button.setText(f" {label}")
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
             button.setProperty("wide", True)
             button.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
@@ -118,9 +120,14 @@ class TopBar(QWidget):
         return button
 
     def load_icons(self) -> None:
-        """Icons come right after the first picture: their fonts take a tenth of a second."""
+        """Draw the icons in the colours of the theme."""
+        if not has_icons():
+            for action, button in self.buttons.items():
+                button.setText(button.accessibleName() if action == "open-files" else action.split("-")[-1])
+                button.setProperty("wide", True)
+            return
         for action, (name, tone) in self._icons.items():
-            made = icon(name, "ai") if tone else icon(name, "dim" if action != "open-files" else "text")
+            made = icon(name, "ai", "ai", "ai") if tone else icon(name, "dim" if action != "open-files" else "text")
             self.buttons[action].setIcon(made)
         self._queue_icon.setPixmap(icon("tray-full").pixmap(QSize(16, 16)))
 

@@ -146,7 +146,8 @@ def draw_texts(
     right(bottom_right, height - MARGIN - len(bottom_right) * LINE, ink, dim)
     _draw_letters(painter, view, cache, ratio)
     widest = max((cache.line(t, dim, 9, False, ratio).width() / ratio for t in bottom_right), default=0.0)
-    _draw_scale_bar(painter, view, cache, ratio, width - MARGIN - widest)
+    text_top = height - MARGIN - max(len(bottom_left), len(bottom_right)) * LINE
+    _draw_scale_bar(painter, view, cache, ratio, (width - MARGIN - widest, text_top))
     if view.axes.through == 0 and not bool(volume.loaded[view.position]):
         waiting = cache.line("Reading this slice…", dim, 10, False, ratio)
         painter.drawPixmap(QPointF((width - waiting.width() / ratio) / 2, height / 2 - LINE), waiting)
@@ -166,7 +167,9 @@ def _draw_letters(painter: QPainter, view: PlaneViewport, cache: TextCache, rati
         painter.drawPixmap(QPointF(x, y), picture)
 
 
-def _draw_scale_bar(painter: QPainter, view: PlaneViewport, cache: TextCache, ratio: float, free_to: float) -> None:
+def _draw_scale_bar(
+    painter: QPainter, view: PlaneViewport, cache: TextCache, ratio: float, free: tuple[float, float]
+) -> None:
     volume = view.volume
     if volume is None or view.brief:
         return
@@ -176,6 +179,7 @@ def _draw_scale_bar(painter: QPainter, view: PlaneViewport, cache: TextCache, ra
         picture = cache.line("no calibration", colour("warn"), 9, False, ratio)
         painter.drawPixmap(QPointF((width - picture.width() / ratio) / 2, height - 30 - LINE), picture)
         return
+    free_to, text_top = free
     bar = scale_bar(view.placing.scale, min(width, height))
     if bar is None:
         return
@@ -185,7 +189,7 @@ def _draw_scale_bar(painter: QPainter, view: PlaneViewport, cache: TextCache, ra
     if width / 2 + 28 + room + 12 <= free_to:  # beside the letter at the bottom, where the corner text leaves room
         right, y = width / 2 + 28 + length, height - 20.0
     else:
-        right, y = (width - room) / 2 + length, height - 44.0
+        right, y = (width - room) / 2 + length, text_top - 12.0
     left, long = round(right - length), round(length)
     for ink, grow in ((QColor(0, 0, 0, 200), 1), (QColor("#f2f4f7"), 0)):
         for bar_part in (
