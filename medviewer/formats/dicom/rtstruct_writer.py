@@ -155,7 +155,7 @@ def _segment_contours(mask: NDArray[np.bool_], stack: Stack, references: Sequenc
     grid = stack.grid
     assert grid is not None
     found = []
-    for k in np.flatnonzero(mask.any(axis=(1, 2))):
+    for k in np.flatnonzero(mask.any(axis=(1, 2))).tolist():
         for ring in contours(mask[k]):
             index = np.concatenate([np.full((len(ring), 1), float(k)), ring], axis=1)
             points = grid.index_to_lps(index)
@@ -219,6 +219,7 @@ def _empty_structure_set(stack: Stack, label: str) -> Dataset:
     dataset.Modality, dataset.SeriesInstanceUID, dataset.SeriesNumber = "RTSTRUCT", generate_uid(), 901
     dataset.OperatorsName, dataset.Manufacturer = "", "medviewer"
     dataset.ManufacturerModelName = "medviewer"
+    dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = stack.frame_of_reference_uid, ""
     dataset.StructureSetLabel = label[:16]
     dataset.ApprovalStatus = "UNAPPROVED"
     return dataset
