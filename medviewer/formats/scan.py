@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +84,7 @@ def scan(paths: Sequence[Path], context: JobContext | None = None, *, leave_out:
     context = context or JobContext()
     found = _Found()
     request = _Request({skip.path: skip for skip in leave_out}, frozenset(paths))
-    todo = list(dict.fromkeys(_walk(paths, found)))
+    todo = _once(_walk(paths, found))
     context.report(0, len(todo), "reading headers")
     next_partial = _FIRST_PARTIAL
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="scan") as pool:
@@ -112,6 +112,14 @@ def scan(paths: Sequence[Path], context: JobContext | None = None, *, leave_out:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     return _catalog(found)
+
+
+def _once(paths: Iterable[Path]) -> list[Path]:
+    """Paths without those that name a file a second time (a folder and a file in it, say)."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        seen.setdefault(str(path.absolute()), path)
+    return list(seen.values())
 
 
 def nothing_opened(paths: Sequence[Path], catalog: Catalog) -> BadInput:

@@ -239,3 +239,11 @@ def test_a_directory_that_was_named_brings_its_files_and_says_which_are_missing(
     assert len(list(catalog.stacks())) == 1
     assert {s.reason for s in catalog.skipped} == {"named in the DICOMDIR, but not there"}
     assert len(list(scan([tmp_path]).stacks())) == 1
+
+
+def test_a_file_named_twice_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = samples.series(tmp_path / "s", along_z(3))
+    monkeypatch.chdir(tmp_path)
+    catalog = scan([tmp_path, paths[1], Path("s"), Path("s/001.dcm")])
+    (stack,) = catalog.stacks()
+    assert catalog.files == 3 and catalog.skipped == () and stack.quality == ()

@@ -366,7 +366,11 @@ def _stack(
         )
         for p in ordered
     )
-    text = replace(middle.file.text, spacing_source=middle.plane.spacing_source)
+    text = replace(
+        middle.file.text,
+        spacing_source=middle.plane.spacing_source,
+        thickness_mm=middle.plane.thickness or middle.file.text.thickness_mm,
+    )
     return Stack(
         id=_identity(first, ordered, whole_name),
         kind=kind,
