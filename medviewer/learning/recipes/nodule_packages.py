@@ -191,7 +191,7 @@ def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 def _config(fit: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "network": {"name": "nodule_cnn", **NoduleNetConfig().as_json()},
-        "weights_dtype": "float32",
+        "weights_dtype": "float16",
         "ordinal": list(ORDINAL),
         "odds": fit["odds"],
         "opinion": fit["opinion"],
