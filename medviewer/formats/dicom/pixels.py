@@ -6,6 +6,8 @@ a frame is thread-safe.
 
 from __future__ import annotations
 
+import io
+import struct
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
@@ -72,8 +74,6 @@ def _open(path: Path) -> _OpenFile:
     if on_disk:
         file = source.open_binary(path)
     else:
-        import io
-
         file = io.BytesIO(source.read_all(path))
     wanted = 65536
     while True:
@@ -96,8 +96,6 @@ def _open(path: Path) -> _OpenFile:
 
 def _inflated(file: BinaryIO) -> bytes:
     """The deflated data set of a file: everything after the meta group."""
-    import struct
-
     file.seek(0)
     data = file.read()
     pos = 132

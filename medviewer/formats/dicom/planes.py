@@ -6,7 +6,7 @@ Classic files say it at the top level, enhanced multi-frame ones in functional g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,7 +135,7 @@ def _group_plane(
         slope=slope,
         intercept=intercept,
         windows=_windows(voi if voi.raw else data, faults),
-        keys=_group_keys(group, data),
+        keys=_group_keys(group),
     )
 
 
@@ -332,9 +332,8 @@ def _classic_keys(data: Elements) -> tuple[tuple[str, float | str], ...]:
     return tuple(keys)
 
 
-def _group_keys(group: object, data: Elements) -> tuple[tuple[str, float | str], ...]:
-    assert callable(group)
-    content: Elements = group(T.FRAME_CONTENT)
+def _group_keys(group: Callable[[int], Elements]) -> tuple[tuple[str, float | str], ...]:
+    content = group(T.FRAME_CONTENT)
     keys: list[tuple[str, float | str]] = []
 
     def add(name: str, value: float | str | None) -> None:
@@ -343,7 +342,7 @@ def _group_keys(group: object, data: Elements) -> tuple[tuple[str, float | str],
 
     add("stack", content.text(T.STACK_ID))
     add("temporal", content.number(T.TEMPORAL_INDEX))
-    diffusion: Elements = group(T.MR_DIFFUSION)
+    diffusion = group(T.MR_DIFFUSION)
     b_value = diffusion.number(T.B_VALUE)
     if b_value is not None:
         gradient = diffusion.item(T.GRADIENT_SEQUENCE).vector(T.GRADIENT, 3)

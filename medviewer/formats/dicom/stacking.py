@@ -30,6 +30,7 @@ from medviewer.formats.dicom.header import ImageFile
 from medviewer.formats.dicom.mosaic import tile_planes
 from medviewer.formats.dicom.planes import PLANAR_MODALITIES, FramePlane, orthonormal
 from medviewer.formats.dicom.times import TimeSplit, split_times
+from medviewer.volume.grid import Grid
 
 #: Orientations within this angle belong together, radians.
 SAME_ORIENTATION = 0.01
@@ -336,7 +337,7 @@ def _stack(
     kind: StackKind,
     size_kji: tuple[int, int, int],
     times: int,
-    grid: object,
+    grid: Grid | None,
     spacing_kji: tuple[float | None, float, float] | None,
     origin_lps: tuple[float, float, float] | None,
     direction: tuple[float, ...] | None,
@@ -344,9 +345,6 @@ def _stack(
     time_labels: tuple[str, ...],
     name: str,
 ) -> Stack:
-    from medviewer.volume.grid import Grid
-
-    assert grid is None or isinstance(grid, Grid)
     first = ordered[0].file
     middle = ordered[size_kji[0] // 2]
     localizer = "localizer" if first.is_localizer else ""
