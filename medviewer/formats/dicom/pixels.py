@@ -71,10 +71,7 @@ _FILES = _OpenFiles()
 def _open(path: Path) -> _OpenFile:
     size = source.size_of(path)
     on_disk = source.outer_archive(path) is None
-    if on_disk:
-        file = source.open_binary(path)
-    else:
-        file = io.BytesIO(source.read_all(path))
+    file = source.open_binary(path) if on_disk else io.BytesIO(source.read_all(path))
     wanted = 65536
     while True:
         file.seek(0)
