@@ -19,7 +19,7 @@ from medviewer.inference.nodule_crop import NoduleCrop, nodule_crop
 from medviewer.inference.nodule_ensemble import NoduleEnsemble
 from medviewer.inference.nodule_patch import PIXEL_MM, SIZE, SLICES, STEP_MM, Pose, blocks
 from medviewer.inference.prompt import Prompt
-from medviewer.inference.segment_nodule import LEAST_LUNG, _unfit
+from medviewer.inference.segment_nodule import LEAST_LUNG, unfit_volume
 from medviewer.volume.volume import Volume
 
 REACH_MM = 30.0
@@ -58,7 +58,7 @@ def nodule_query(volume: Volume, prompt: Prompt, ensemble: NoduleEnsemble) -> No
     point = prompt.middle_lps
     if point is None:
         return "this task needs to know which nodule: click on it or draw a box around it"
-    reason = _unfit(volume)
+    reason = unfit_volume(volume)
     if reason is not None:
         return reason
     crop = nodule_crop(volume, point, reach_mm=REACH_MM)

@@ -46,26 +46,31 @@ class Calibration:
     """From logits to the readers' share, and where the contour lies.
 
     Attributes:
-        temperature: share = sigmoid(logit / temperature).
+        temperature, bias: share = sigmoid((logit - bias) / temperature) (Platt).
         threshold: share from which on a voxel belongs to the segment.
     """
 
     temperature: float = 1.0
     threshold: float = 0.5
+    bias: float = 0.0
 
     @classmethod
     def from_json(cls, facts: Mapping[str, object]) -> Calibration:
-        """The entries `temperature` and `threshold` of calibration.json."""
-        return cls(float(str(facts.get("temperature", 1.0))), float(str(facts.get("threshold", 0.5))))
+        """The entries `temperature`, `threshold` and `bias` of calibration.json."""
+        return cls(
+            float(str(facts.get("temperature", 1.0))),
+            float(str(facts.get("threshold", 0.5))),
+            float(str(facts.get("bias", 0.0))),
+        )
 
     @property
     def level(self) -> float:
         """The logit at the threshold."""
-        return float(self.temperature * np.log(self.threshold / (1 - self.threshold)))
+        return float(self.bias + self.temperature * np.log(self.threshold / (1 - self.threshold)))
 
     def share(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """The readers' share that the logits stand for."""
-        answer: NDArray[np.float32] = (1 / (1 + np.exp(-logits / self.temperature))).astype(np.float32)
+        answer: NDArray[np.float32] = (1 / (1 + np.exp((self.bias - logits) / self.temperature))).astype(np.float32)
         return answer
 
 
@@ -92,7 +97,7 @@ def suggest(package: ModelPackage, volume: Volume, prompt: Prompt, device: str, 
     point = prompt.middle_lps
     if point is None:
         return answer(abstained="this task needs to know which nodule: click on it or draw a box around it")
-    reason = _unfit(volume)
+    reason = unfit_volume(volume)
     if reason is not None:
         return answer(abstained=reason)
     if volume.grid is not None:
@@ -220,7 +225,7 @@ def loaded_nets(package: ModelPackage, device: str) -> tuple[UNet25d, ...]:
     return _loaded[key]
 
 
-def _unfit(volume: Volume) -> str | None:
+def unfit_volume(volume: Volume) -> str | None:
     """Why these voxels are none of this model's business, or None."""
     if volume.modality not in ("CT", ""):
         return f"this model was made for CT of the lung, and this is {volume.modality}"
