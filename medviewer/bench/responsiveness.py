@@ -66,11 +66,9 @@ def _study(
 
 
 def _in_window(study: Path, places: Sequence[tuple[float, float, float]], seconds: float) -> Mapping[str, Any]:
-    from PySide6.QtCore import QTimer
-
     from medviewer.desktop.app import SWITCH_S, fill_right_column, make_window
     from medviewer.desktop.application import application
-    from medviewer.desktop.heartbeat import Heartbeat, wait_until
+    from medviewer.desktop.heartbeat import Heartbeat, every, wait_until
     from medviewer.desktop.panels.finding import FindingState
     from medviewer.inference.prompt import Prompt
     from medviewer.volume.window import Window
@@ -101,10 +99,7 @@ def _in_window(study: Path, places: Sequence[tuple[float, float, float]], second
         if turns[0] % 3 == 0:
             window.session.set_window(Window(1500.0 + 10 * (turns[0] % 20), -600.0 + 5 * (turns[0] % 30)))
 
-    moving = QTimer(window)
-    moving.setInterval(33)
-    moving.timeout.connect(hand)
-    moving.start()
+    rest = every(33, hand, window)
     heart.begin("looking")
     wait_until(lambda: False, min(5.0, seconds))
 
@@ -139,7 +134,7 @@ def _in_window(study: Path, places: Sequence[tuple[float, float, float]], second
     else:
         notes.append("no suggestion was made, so nothing could be queued and no training ran")
     heart.stop()
-    moving.stop()
+    rest()
     window.close()
     app.processEvents()
     busy = heart.gaps_ms.get("suggesting", []) + heart.gaps_ms.get("training", [])

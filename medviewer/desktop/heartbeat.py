@@ -53,3 +53,12 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
         loop.exec()
     timer.stop()
     return condition()
+
+
+def every(milliseconds: int, call: Callable[[], None], parent: QObject) -> Callable[[], None]:
+    """Call something again and again; gives the function that ends it."""
+    timer = QTimer(parent)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(call)
+    timer.start()
+    return timer.stop

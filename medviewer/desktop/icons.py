@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +22,11 @@ _SIZES = (18, 27, 36)
 def _fonts_folder() -> Path | None:
     found = importlib.util.find_spec("qtawesome")  # finds it without running it
     places = [] if found is None or found.submodule_search_locations is None else found.submodule_search_locations
-    return next((Path(place) / "fonts" for place in places if (Path(place) / "fonts").is_dir()), None)
+    frozen = getattr(sys, "_MEIPASS", None)
+    folders = [Path(place) / "fonts" for place in places]
+    if frozen is not None:
+        folders.append(Path(frozen) / "qtawesome" / "fonts")
+    return next((folder for folder in folders if folder.is_dir()), None)
 
 
 @cache

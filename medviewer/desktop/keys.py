@@ -77,6 +77,8 @@ TABLE: tuple[Binding, ...] = (
     Binding("layout", "one view or three planes", ("M",), "Picture"),
     Binding("fit", "fit into the view", ("Ctrl+0",), "Picture"),
     Binding("one-to-one", "one image pixel on one screen pixel", ("Ctrl+1",), "Picture"),
+    Binding("next-time", "next time or phase of a 4-D series (also Alt + wheel)", (".",), "Picture"),
+    Binding("previous-time", "previous time or phase", (",",), "Picture"),
     Binding("smooth", "smooth or plain pixels", ("Ctrl+I",), "Picture"),
     *_digits("preset", "window", "Windows", READ, _PRESET_NAMES),
     Binding("tool-brush", "brush", ("B",), "Annotate"),
@@ -103,7 +105,6 @@ TABLE: tuple[Binding, ...] = (
     Binding("help", "this sheet", ("F1",), "Window"),
     Binding("fold-docks", "fold the side columns away", ("F9",), "Window"),
     Binding("full-screen", "full screen", ("F11",), "Window"),
-    Binding("theme", "dark or light", ("Ctrl+T",), "Window"),
 )
 
 

@@ -156,6 +156,7 @@ class MainWindow(QMainWindow):
 
     def _on_changes(self, changes: Changes) -> None:
         if changes.volume:
+            self.grid.set_notes(self.opener.time_note())
             self._stacked.setCurrentWidget(self._empty if self.session.volume is None else self.grid)
             self._show_layout_state()
             view = self._active_view()
@@ -228,6 +229,19 @@ class MainWindow(QMainWindow):
             self.status.say("There is no further series." if by > 0 else "This is the first series.")
         else:
             self.opener.show_stack(stack)
+
+    def why_no_time(self) -> str | None:
+        """Why there is no other time; None for a 4-D series."""
+        whole = self.opener.whole
+        if self.session.volume is None or whole is None:
+            return "Open a study first."
+        return None if whole.times > 1 else "This series has one time only."
+
+    def show_time(self, by: int) -> None:
+        """Another time of a 4-D series, at the same place and window."""
+        whole, time = self.opener.whole, self.opener.time + by
+        if whole is not None and 0 <= time < whole.times:
+            self.opener.show_stack(whole, time)
 
     def _open_object(self, found: ObjectFile) -> None:
         opener = self.services.object_openers.get(found.kind)

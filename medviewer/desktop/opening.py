@@ -23,6 +23,7 @@ from medviewer.desktop.services import Services
 from medviewer.desktop.session import Changes, ReadingSession
 from medviewer.jobs import JobContext
 from medviewer.volume.volume import Volume
+from medviewer.volume.window import Window
 
 if TYPE_CHECKING:
     from medviewer.formats.catalog import Catalog, Stack
@@ -121,6 +122,8 @@ class Opener(QObject):
         one = stack.at_time(time)
         if self._session.stack is not None and self._session.stack.id == one.id and self._session.volume is not None:
             return
+        same = self.whole is not None and self.whole.id == stack.id
+        keep = (self._session.crosshair_kji.copy(), self._session.window) if same else None
         if self._load is not None:
             self._load.cancel()
         self._wanted_id = one.id
@@ -131,11 +134,11 @@ class Opener(QObject):
         kept = self._kept.get(one.id)
         if kept is not None:
             self._kept.move_to_end(one.id)
-            self._session.show(one, kept, first_window(one, kept))
+            self._show(one, kept, keep)
             self.shown.emit()
             self.loaded.emit()
             return
-        middle = one.size_kji[0] // 2
+        middle = one.size_kji[0] // 2 if keep is None else int(np.rint(keep[0][0]))
         self.busy_changed.emit("Reading the first picture")
 
         def wanted() -> bool:
@@ -153,7 +156,7 @@ class Opener(QObject):
 
         def partial(volume: Volume) -> None:
             if self._session.volume is not volume:
-                self._session.show(one, volume, first_window(one, volume))
+                self._show(one, volume, keep)
                 self.busy_changed.emit("")
                 self.shown.emit()
 
@@ -191,6 +194,20 @@ class Opener(QObject):
             wanted=wanted,
             priority=10,
         )
+
+    def _show(self, stack: Stack, volume: Volume, keep: tuple[NDArray[np.float64], Window] | None) -> None:
+        """Show it; another time of the same stack keeps place and window."""
+        self._session.show(stack, volume, first_window(stack, volume) if keep is None else keep[1])
+        if keep is not None:
+            self._session.move_crosshair(keep[0])
+
+    def time_note(self) -> tuple[str, ...]:
+        """Which time of a 4-D stack is shown, for the picture; nothing for others."""
+        whole = self.whole
+        if whole is None or whole.times == 1:
+            return ()
+        label = whole.time_labels[self.time] if self.time < len(whole.time_labels) else ""
+        return (f"time {self.time + 1} / {whole.times}   {label}".strip(),)
 
     def colour_frame(self, k: int) -> NDArray[np.uint8] | None:
         """The colours of frame `k` of a shown colour stack if they have arrived; else they are asked for."""
@@ -292,7 +309,7 @@ def first_stack(catalog: Catalog) -> Stack | None:
     """What is shown first: the first volume of several slices, else the first stack."""
     stacks = list(catalog.stacks())
     volumes = [s for s in stacks if s.grid is not None and s.size_kji[0] > 3 and "localizer" not in s.name]
-    return (volumes or stacks or [None])[0]
+    return next(iter(volumes or stacks), None)
 
 
 def _nothing(catalog: Catalog, paths: Sequence[Path]) -> str:

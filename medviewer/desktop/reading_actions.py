@@ -6,9 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QApplication
-
-from medviewer.desktop import theme
 from medviewer.desktop.presets import next_own_window, presets, why_no_presets
 from medviewer.desktop.session import DEFAULT_TOOL
 from medviewer.desktop.viewport.view_grid import Layout
@@ -58,6 +55,8 @@ def register_reading_actions(window: MainWindow) -> None:
     on_study("crosshair", window.grid.toggle_crosshair)
     on_study("text", window.grid.toggle_text)
     on_study("smooth", window.grid.toggle_smooth)
+    actions.register("next-time", partial(window.show_time, 1), window.why_no_time)
+    actions.register("previous-time", partial(window.show_time, -1), window.why_no_time)
     on_study("fit", lambda: window.grid.active.set_placing(None))
     on_study("one-to-one", partial(_one_to_one, window))
     actions.register("layout", lambda: _other_layout(window), window.grid.why_one)
@@ -83,7 +82,6 @@ def register_reading_actions(window: MainWindow) -> None:
     actions.register("help", lambda: _help(window))
     actions.register("fold-docks", window.fold_docks)
     actions.register("full-screen", lambda: window.showNormal() if window.isFullScreen() else window.showFullScreen())
-    actions.register("theme", _other_theme)
 
 
 def _register_windows(window: MainWindow) -> None:
@@ -146,9 +144,3 @@ def _help(window: MainWindow) -> None:
     from medviewer.desktop.help_sheet import HelpSheet
 
     HelpSheet(window.keymap, window).show()
-
-
-def _other_theme() -> None:
-    app = QApplication.instance()
-    if isinstance(app, QApplication):
-        theme.use_theme(app, theme.LIGHT if theme.tokens() is theme.DARK else theme.DARK)

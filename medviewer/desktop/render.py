@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PySide6.QtCore import QByteArray
+from PySide6.QtGui import QImageWriter
 
 from medviewer.desktop.application import application, has_display
 from medviewer.errors import BadInput, SaveFailed
@@ -109,7 +111,7 @@ def render(picture: Picture, out: Path) -> Mapping[str, Any]:
     if picture.overlay is not None:
         _lay_over(picture.overlay, session, volume)
     image = view.grab().toImage()
-    if not image.save(str(out), "PNG"):
+    if not QImageWriter(str(out), QByteArray(b"png")).write(image):
         raise SaveFailed("the picture could not be written", path=out, remedy="choose another folder")
     return {
         "out": str(out),

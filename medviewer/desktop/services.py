@@ -52,6 +52,10 @@ class Actions(QObject):
         """True where somebody offers this action."""
         return name in self._actions
 
+    def can(self, name: str) -> bool:
+        """True where somebody offers the action and it can be done now."""
+        return self.has(name) and self.why_not(name) is None
+
     def do(self, name: str) -> bool:
         """Do it, or say in the status line why not. True if it was done."""
         reason = self.why_not(name)

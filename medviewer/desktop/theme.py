@@ -1,4 +1,4 @@
-"""How the window looks: colour tokens of both themes, the style sheet, icons. The canvas stays black."""
+"""How the window looks: colour tokens, the style sheet, icons. The canvas stays black."""
 
 from __future__ import annotations
 
@@ -41,27 +41,13 @@ class Tokens:
 
 
 DARK = Tokens()
-LIGHT = Tokens(
-    base="#e9ecf0",
-    panel="#f4f6f8",
-    raised="#ffffff",
-    line="#d3d9e0",
-    text="#1b1f24",
-    dim="#4f5a68",
-    faint="#7b8694",
-    accent="#0b6bd3",
-    ai="#6b3fc9",
-    good="#12804f",
-    warn="#9a6200",
-    bad="#c62f2f",
-)
 
 _current: list[Tokens] = [DARK]
 
 
 def tokens() -> Tokens:
-    """The tokens of the theme in use."""
-    return _current[0]
+    """The tokens of the theme in use: dark, the only one so far."""
+    return DARK
 
 
 def colour(name: str, alpha: float = 1.0) -> QColor:
@@ -92,7 +78,6 @@ def ui_font(points: int = 10, bold: bool = False) -> QFont:
 
 def use_theme(app: QApplication, theme: Tokens = DARK) -> None:
     """Palette, font and style sheet for the whole program."""
-    _current[0] = theme
     app.setStyle("Fusion")
     families = QFont()
     families.setFamilies(

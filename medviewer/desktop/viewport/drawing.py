@@ -51,9 +51,9 @@ class TextCache:
         picture.fill(Qt.GlobalColor.transparent)
         painter = QPainter(picture)
         painter.setFont(font)
-        painter.setPen(QColor(0, 0, 0, 200))
+        painter.setPen(QColor(0, 0, 0, 150))
         base = metrics.ascent() + 1
-        for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        for dx, dy in ((-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1), (0, 1), (1, 1)):
             painter.drawText(QPointF(2 + dx, base + dy), text)
         painter.setPen(ink)
         painter.drawText(QPointF(2, base), text)

@@ -381,6 +381,8 @@ class PlaneViewport(QWidget):
         if self._story is not None:
             self._send(self._plane_position(Kind.PRESS, event))
             return
+        if look_of(tool).colour_is_ai:
+            self.crosshair_to(event.position().x(), event.position().y())  # all planes show what is asked about
         self._story = tool(self, self._plane_position(Kind.PRESS, event))
         self._story_position = self.position
         story = self._story
@@ -523,6 +525,8 @@ class PlaneViewport(QWidget):
                 self._services.actions.do("brush-larger" if steps > 0 else "brush-smaller")
             else:
                 self._session.scroll(self._axes, -10 * steps)
+        elif held & Qt.KeyboardModifier.AltModifier and self._services.actions.can("next-time"):
+            self._services.actions.do("previous-time" if steps > 0 else "next-time")
         elif held & Qt.KeyboardModifier.AltModifier:
             self._session.set_overlay(opacity=self._session.overlay_opacity + 0.05 * steps)
         else:

@@ -173,6 +173,11 @@ class ViewGrid(QWidget):
             view.show_text = shown
             view.update()
 
+    def set_notes(self, notes: tuple[str, ...]) -> None:
+        """Words in amber beside the quality badges of the large view."""
+        self.views[0].notes = notes
+        self.views[0].update()
+
     def toggle_smooth(self) -> None:
         """Smooth or plain pixels in all views."""
         smooth = not self.views[0].smooth
