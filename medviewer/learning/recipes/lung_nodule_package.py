@@ -16,11 +16,11 @@ from medviewer.inference.package import ModelPackage, write_package
 from medviewer.inference.segment_nodule import Calibration, crop_logits, golden_share
 from medviewer.learning.datasets.nodule_samples import NoduleSample
 from medviewer.learning.metrics import dice, near_outlines
-from medviewer.learning.statistics import fit_temperature
+from medviewer.learning.statistics import fit_logistic
 
 TASK = "lung-nodule-segment"
 #: Thresholds that are tried on the calibration patients.
-_THRESHOLDS = tuple(round(0.30 + 0.025 * n, 3) for n in range(22))
+_THRESHOLDS = tuple(round(0.30 + 0.025 * n, 3) for n in range(19))
 
 LICENCE = """\
 The weights in this folder may be used and passed on under Creative Commons Attribution 3.0 Unported (CC BY 3.0,
@@ -98,10 +98,10 @@ def config(shape: Shape, *, mirrored: bool) -> dict[str, Any]:
 def calibrated(
     nets: Sequence[UNet25d], cases: Iterable[NoduleSample], *, threshold: float | None = None, mirrored: bool = False
 ) -> dict[str, Any]:
-    """Temperature and threshold from patients kept for it inside the training split.
+    """Temperature, bias and threshold from patients kept for it inside the training split.
 
-    The temperature is fitted on pixels within 5 pixels of the outlines (elsewhere the background would decide), each
-    nodule weighing the same; the threshold is the one with the best mean Dice.
+    Temperature and bias (Platt) are fitted on pixels within 5 pixels of the outlines (elsewhere the background would
+    decide), each nodule weighing the same; the threshold is the one with the best mean Dice.
 
     Args:
         threshold: keep this one instead.
@@ -119,10 +119,14 @@ def calibrated(
             fractions.append(case.fraction[near][chosen])
             weights.append(np.full(len(chosen), 1.0 / len(chosen)))
         rows.append((found, case))
-    temperature = fit_temperature(np.concatenate(logits), np.concatenate(fractions), np.concatenate(weights))
+    fitted = fit_logistic(
+        np.concatenate(logits)[:, None], np.concatenate(fractions), weight=np.concatenate(weights), ridge=1e-6
+    )
+    slope = float(fitted.weights[0] / fitted.scale[0])
+    temperature, bias = 1 / slope, float(fitted.centre[0]) - fitted.bias / slope
     by_threshold: dict[float, float] = {}
     for level in (threshold,) if threshold is not None else _THRESHOLDS:
-        calibration = Calibration(temperature, level)
+        calibration = Calibration(temperature, level, bias)
         each = []
         for found, case in rows:
             spacing = (case.slice_spacing_mm, case.pixel_mm, case.pixel_mm)
@@ -132,6 +136,7 @@ def calibrated(
     best = max(by_threshold, key=lambda level: by_threshold[level])
     return {
         "temperature": temperature,
+        "bias": bias,
         "threshold": best,
         "fitted_on": {"nodules": len(rows), "patients": len(patients), "dice": by_threshold[best]},
         "dice_by_threshold": {f"{level:g}": value for level, value in by_threshold.items()},
