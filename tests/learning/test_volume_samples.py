@@ -87,3 +87,28 @@ def test_corrections_are_half_of_what_is_seen_but_not_too_often() -> None:
     assert recipe.correction_odds(20, 146) == pytest.approx(7.3)
     assert recipe.correction_odds(2, 146) == recipe.MOST_REPEATED
     assert recipe.correction_odds(0, 146) == recipe.correction_odds(5, 0) == 1.0
+
+
+def test_a_whole_retraining_ends_with_the_gates_answer(make_package: Make, tmp_path: Path) -> None:
+    from medviewer.inference.store import ModelStore
+    from medviewer.learning.retrain import QueuedCase, run
+
+    make_package(tmp_path / "own")
+    store = ModelStore(tmp_path / "none", tmp_path / "own")
+    volume = blob_volume()
+    arrays = sample_arrays(CONFIG, volume, (volume.voxels > 250).astype(np.uint8))
+    cases = [QueuedCase(f"c{n}", f"p{n}", arrays) for n in range(4)]
+    outcome = run(
+        "blob-segment",
+        store,
+        corrections=cases[:2],
+        held_out=cases[2:],
+        data=None,
+        hash_of=str,
+        steps=1,
+        seed=0,
+        context=JobContext(),
+    )
+    assert not outcome.passed and "cannot tell" in outcome.report["reason"]
+    assert store.get("blob-segment", outcome.candidate).short_id == outcome.candidate_id
+    assert store.champion("blob-segment").card.version == "1"
