@@ -139,7 +139,8 @@ class Circle(QObject):
 
     def _show_finding(self) -> None:
         finding, book = self.proposals.finding, self.proposals.book
-        self._column.finding.show_finding(finding_view(finding, book, has_study=self._session.volume is not None))
+        has_study, task = self._session.volume is not None, self.proposals.task
+        self._column.finding.show_finding(finding_view(finding, book, has_study=has_study, task=task))
         self._show_similar(finding)
         self._show_check_first(finding)
         if finding is not None and finding.state is FindingState.RUNNING and finding.outline is None:
@@ -148,9 +149,13 @@ class Circle(QObject):
     def _show_similar(self, finding: Finding | None) -> None:
         card = self._column.similar
         part = None if finding is None else finding.others.get("similar")
-        if part is None or finding is None or finding.state in (FindingState.ABSTAINED, FindingState.FAILED):
+        silent = (FindingState.ABSTAINED, FindingState.FAILED, FindingState.REJECTED)
+        if finding is None or finding.state in silent:
             self._shown_similar = None
             card.show_empty()
+        elif part is None:
+            self._shown_similar = None
+            card.show_why_not("no model that compares such findings is installed.")
         elif part.failed:
             card.show_error(part.why_not or "")
         elif part.why_not is not None:

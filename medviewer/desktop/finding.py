@@ -104,10 +104,21 @@ def slices_of(segments: Sequence[SegmentMask]) -> tuple[int, int] | None:
     return (min(found) + 1, max(found) + 1) if found else None
 
 
-def finding_view(finding: Finding | None, book: TaskBook | None, *, has_study: bool) -> FindingView:
-    """What the finding card shows."""
+def first_hint(task: TaskFacts | None) -> str:
+    """What to do first, for the task of the shown stack (None: no model takes it)."""
+    if task is None:
+        return "No model for these pictures is installed; outline by hand with the brush (B)."
+    what = f"a {task.labels[0]}" if len(task.labels) == 1 else f"the {task.title[0].lower()}{task.title[1:]}"
+    return f"Click {what} with Suggest, or draw a box around it. The model proposes; you decide."
+
+
+def finding_view(
+    finding: Finding | None, book: TaskBook | None, *, has_study: bool, task: TaskFacts | None = None
+) -> FindingView:
+    """What the finding card shows; `task` is the one that would be asked next."""
     if finding is None:
-        return FindingView(FindingState.NONE if has_study else FindingState.NO_STUDY)
+        hint = "" if book is None else first_hint(task)
+        return FindingView(FindingState.NONE, sentence=hint) if has_study else FindingView(FindingState.NO_STUDY)
     outline = finding.outline
     segments = () if outline is None else outline.segments
     doing = "Segmenting other slices" if segments else "Outlining the clicked slice"
@@ -121,6 +132,7 @@ def finding_view(finding: Finding | None, book: TaskBook | None, *, has_study: b
         sentence=finding.sentence,
         remedy={FindingState.STALE: "Suggest again", FindingState.FAILED: "Try again"}.get(finding.state, ""),
         model=_model_line(finding),
+        about=finding.task.about,
         notes=() if outline is None else outline.notes,
         can_edit=bool(segments),
     )

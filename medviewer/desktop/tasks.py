@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from medviewer.errors import MedviewerError
+from medviewer.inference.card import TaskCard
 from medviewer.inference.package import ModelPackage
 from medviewer.inference.store import ModelStore
 
@@ -21,6 +23,7 @@ class TaskFacts:
         modalities: that it accepts; empty for any.
         labels: names of its segments.
         source: whose opinion it is and how well it was measured, for people; empty where nothing is known.
+        about: what it is for, not for, and where it fails, from its card.
         previous: version that a roll back leads to, or empty.
         fault: why its champion cannot be used, or None.
     """
@@ -33,6 +36,7 @@ class TaskFacts:
     modalities: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     source: str = ""
+    about: str = ""
     previous: str = ""
     fault: str | None = None
 
@@ -96,8 +100,19 @@ def facts_of(package: ModelPackage, previous: str = "") -> TaskFacts:
         modalities=card.modalities,
         labels=card.labels,
         source=source_sentence(card.kind, package.metrics),
+        about=about_text(card),
         previous=previous,
     )
+
+
+def about_text(card: TaskCard) -> str:
+    """Intended use, what it is not for, and known failures, wrapped for a tooltip."""
+    parts = (
+        ("", card.intended_use),
+        ("Not for: ", card.not_intended.removeprefix("Not for ")),
+        ("Known failures: ", str(card.facts.get("known_failures", ""))),
+    )
+    return "\n".join(textwrap.fill(f"{head}{text}", 80) for head, text in parts if text)
 
 
 def previous_version(store: ModelStore, task: str) -> str:

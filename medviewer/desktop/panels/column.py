@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QFrame, QScrollArea, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from medviewer.desktop.panels.check_first import CheckFirstCard
@@ -110,14 +110,3 @@ class RightColumn(QWidget):
     def _turn(self, index: int) -> None:
         self._pages.setCurrentIndex(index)
         self.page_changed.emit(self.PAGES[index])
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Take the colours of another theme."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_pages"):
-            style = card_style()
-            if style != self.styleSheet():
-                self.setStyleSheet(style)
-                for card in (self.training, self.training_glance):
-                    card.take_colours()
-                self.segments.show_segments(self.segments.view)

@@ -32,21 +32,14 @@ class TrainingCurves(QWidget):
         column.addLayout(row(label("Loss", "dim"), self._loss_text, None))
         self._loss_plot = _plot(48)
         column.addWidget(self._loss_plot)
-        self._dice_line = self._dice_plot.plot()
-        self._dice_dots = self._dice_plot.plot(pen=None, symbol="o", symbolSize=5, symbolPen=None)
-        self._loss_line = self._loss_plot.plot()
-        self._champion = pg.InfiniteLine(angle=0, movable=False)
+        self._dice_line = self._dice_plot.plot(pen=pg.mkPen(colour("good"), width=2))
+        self._dice_dots = self._dice_plot.plot(
+            pen=None, symbol="o", symbolSize=5, symbolPen=None, symbolBrush=colour("good")
+        )
+        self._loss_line = self._loss_plot.plot(pen=pg.mkPen(colour("dim"), width=1.4))
+        dashes = pg.mkPen(colour("dim"), width=1.2, style=Qt.PenStyle.DashLine)
+        self._champion = pg.InfiniteLine(angle=0, pen=dashes, movable=False)
         self._dice_plot.addItem(self._champion)
-        self.take_colours()
-
-    def take_colours(self) -> None:
-        """Use the colours of the current theme: the candidate green, the champion dashed."""
-        for plot in (self._dice_plot, self._loss_plot):
-            plot.setBackground(colour("raised"))
-        self._dice_line.setPen(pg.mkPen(colour("good"), width=2))
-        self._dice_dots.setSymbolBrush(colour("good"))
-        self._loss_line.setPen(pg.mkPen(colour("dim"), width=1.4))
-        self._champion.setPen(pg.mkPen(colour("dim"), width=1.2, style=Qt.PenStyle.DashLine))
 
     def show_curves(self, data: CurveData) -> None:
         """Draw other curves."""

@@ -83,9 +83,9 @@ class FindingView:
         opinion: the classifying model's word, or None where the task has none.
         progress: share of the segmentation done, None while unknown.
         doing: what is being done, in words.
-        sentence: why not (abstained), what went wrong (failed), what changed (stale).
+        sentence: what to do first (none), why not (abstained), what went wrong (failed), what changed (stale).
         remedy: the label of the one button that helps then.
-        model: model, version, device and seconds, on one line.
+        model: model, version, device and seconds, on one line; `about` what it is for and not for.
         notes: further sentences ("computed on the CPU").
         can_edit: whether the segment can be edited (it has voxels).
     """
@@ -100,6 +100,7 @@ class FindingView:
     sentence: str = ""
     remedy: str = ""
     model: str = ""
+    about: str = ""
     notes: tuple[str, ...] = ()
     can_edit: bool = True
 
@@ -288,7 +289,8 @@ class FindingCard(Card):
         simple = {
             FindingState.NO_STUDY: ("Open a study; then a click on a nodule asks the model.", "", ""),
             FindingState.NONE: (
-                "Click a nodule with Suggest, or draw a box around it. The model proposes; you decide.",
+                view.sentence
+                or "Click a finding with Suggest, or draw a box around it. The model proposes; you decide.",
                 "Suggest  Q",
                 "Arm the Suggest tool (Q)",
             ),
@@ -366,6 +368,8 @@ class FindingCard(Card):
         self._after.setVisible(view.state is FindingState.ACCEPTED)
         self._model.set_text(view.model)
         self._model.setVisible(bool(view.model))
+        if view.about:
+            self._model.setToolTip(view.about)
         stale = view.state is FindingState.STALE
         self._again_line.setVisible(stale)
         self._again.setText(view.remedy or "Suggest again")

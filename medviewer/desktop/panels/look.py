@@ -48,7 +48,7 @@ def card_style() -> str:
     QFrame#card QPushButton[kind="link"] {{ border: none; padding: 0 4px; color: {c["accent"]}; }}
     QFrame#card QPushButton[kind="link"]:disabled {{ color: {c["faint"]}; }}
     QFrame#card QPushButton[kind="chip"] {{
-        background: {c["base"]}; border-radius: 13px; padding: 0 12px; border-color: {c["base"]};
+        background: {c["base"]}; border-radius: 13px; padding: 0 10px; border-color: {c["base"]};
     }}
     QFrame#card QPushButton[kind="chip"]:hover {{ border-color: {c["ai"]}; }}
     QFrame#card QPushButton[kind="chip"]:focus {{ border-color: {c["accent"]}; }}

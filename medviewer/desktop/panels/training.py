@@ -191,11 +191,6 @@ class TrainingCard(Card):
             if data is not None:
                 self._curves.show_curves(data)
 
-    def take_colours(self) -> None:
-        """Use the colours of the current theme."""
-        if self._curves is not None:
-            self._curves.take_colours()
-
     def _show_first_step(self, view: TrainingView) -> None:
         shown = view.state in (TrainingState.IDLE, TrainingState.FAILED)
         self._first.setVisible(shown)
