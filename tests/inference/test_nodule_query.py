@@ -85,6 +85,14 @@ def test_a_click_beside_the_middle_shows_the_same_block(beside: tuple[int, int, 
     assert float((moved.block - middle.block).abs().mean()) < 0.03
 
 
+def test_a_tube_is_no_nodule() -> None:
+    ct = volume(6.0)
+    ct.voxels[:, 157:165, 157:165] = 40
+    got = nodule_query(ct, click((30, 160, 160), ct), ENSEMBLE)
+    assert isinstance(got, str)
+    assert "vessel or a rib" in got
+
+
 def test_the_picture_for_the_library_shows_the_nodule() -> None:
     got = asked(CENTRE, volume(6.0))
     assert got.picture.shape == (96, 96)
