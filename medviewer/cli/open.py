@@ -7,6 +7,9 @@ from pathlib import Path
 
 from medviewer.errors import BadInput
 
+#: What people call the layouts elsewhere, and ours.
+LAYOUTS = {"one": "one", "1x1": "one", "planes": "planes", "2x2": "planes", "mpr": "planes"}
+
 HELP = "the window, with these folders, files and ZIPs opened"
 
 
@@ -15,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="folders, files or ZIPs")
     parser.add_argument("--screenshot", type=Path, metavar="OUT.png", help="write a picture of the window and end")
     parser.add_argument("--after-seconds", type=float, default=3.0, metavar="N", help="when to take it (3)")
-    parser.add_argument("--layout", choices=("one", "planes"), help="one view, or three planes with a crosshair")
+    parser.add_argument(
+        "--layout", choices=tuple(LAYOUTS), help="one view, or three planes with a crosshair (2x2 and mpr mean planes)"
+    )
     parser.add_argument("--task", help="the task that suggestions use first")
     parser.add_argument("--size", metavar="WxH", help="size of the window in pixels")
 
@@ -40,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
             paths=tuple(arguments.paths),
             screenshot=arguments.screenshot,
             after_seconds=arguments.after_seconds,
-            layout=arguments.layout,
+            layout=LAYOUTS.get(arguments.layout),
             task=arguments.task,
             size=None if arguments.size is None else size_of(arguments.size),
         )
