@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -68,16 +69,17 @@ class Training(QObject):
 
     @property
     def task(self) -> TaskFacts | None:
-        """The task that is trained: that of the shown stack, else the last one, else the first that outlines."""
+        """The task that is trained: of the shown stack, else the last one, else the one with most cases waiting."""
         book = self._proposals.book
         if book is None:
             return None
         task = self._proposals.task or book.named(self._asked_task)
-        if task is None:
-            task = next((t for t in book.tasks if t.does == "segment" and t.fault is None), None)
         if task is not None:
             self._asked_task = task.task
-        return task
+            return task
+        waiting = Counter(case.task for case in self._cases if case.state == "pending")
+        outlining = [t for t in book.tasks if t.does == "segment" and t.fault is None]
+        return max(outlining, key=lambda t: waiting[t.task], default=None)
 
     @property
     def pending(self) -> int:
