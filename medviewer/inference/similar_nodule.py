@@ -139,7 +139,7 @@ def find_similar(
     context.report(1, 2, "the nodule is found")
     vector = finder.embedding(finder.ensemble.predict(query.block))[0]
     if patient is None:
-        patient = str(getattr(prompt, "patient", "") or "")
+        patient = prompt.patient
     where = own_library() if library is None else library
     index = finder.index.joined(library_index(where, finder))
     own = {public_patient_hash(patient), where.patient_hash(patient)} if patient else ()
