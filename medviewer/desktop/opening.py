@@ -6,7 +6,9 @@ and whatever still arrives from it is dropped.
 
 from __future__ import annotations
 
+import importlib
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,7 +81,10 @@ class Opener(QObject):
         def work(context: JobContext) -> Catalog:
             from medviewer.formats.scan import scan
 
-            return scan(chosen, context)
+            catalog = scan(chosen, context)
+            if any(stack.is_colour or stack.frames[0].data_offset < 0 for stack in catalog.stacks()):
+                import_pydicom()  # decoding will need it
+            return catalog
 
         def done(catalog: Catalog) -> None:
             self._scan = None
@@ -303,6 +308,18 @@ class Opener(QObject):
         """Empty the list of recent paths."""
         self._recent_file().unlink(missing_ok=True)
         self.recent_changed.emit()
+
+
+_importing = threading.Lock()
+
+
+def import_pydicom() -> None:
+    """Import pydicom in one thread at a time.
+
+    Its modules import each other in a circle; two threads that begin at once can see one of them half made.
+    """
+    with _importing:
+        importlib.import_module("pydicom")
 
 
 def first_stack(catalog: Catalog) -> Stack | None:

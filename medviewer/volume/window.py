@@ -86,7 +86,8 @@ class GreyMapper:
             unsigned = np.ascontiguousarray(stored).view(np.uint16 if dtype.itemsize == 2 else np.uint8)
             grey_levels: NDArray[np.uint8] = table[unsigned]
             return grey_levels
-        grey = np.rint(self._window.apply(stored.astype(np.float64) * slope + intercept)).astype(np.uint8)
+        brightness = self._window.apply(stored.astype(np.float64) * slope + intercept)
+        grey = np.rint(np.nan_to_num(brightness)).astype(np.uint8)  # what is no number is drawn as the lowest
         if self._invert:
             grey = (255 - grey).astype(np.uint8)
         padding = self._volume.padding_mask(stored)

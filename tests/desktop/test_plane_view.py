@@ -375,3 +375,29 @@ def test_the_value_under_the_pointer_and_its_place_are_said(qtbot):
     assert f"{value} HU".replace("-", "−") in lines[1]
     assert "(4.0, −8.0, 120.0) mm" in lines[1]
     assert lines[0] == "W 1500  L −600   Lung"
+
+
+def test_what_is_no_number_is_drawn_black(qtbot):
+    volume = a_volume()
+    values = volume.voxels.astype(np.float32)
+    values[:, :4] = np.nan
+    from dataclasses import replace
+
+    bench = Bench(qtbot, replace(volume, voxels=values))
+    plain(bench.view)
+    bench.view.resize(128, 96)
+    assert not grey_of(bench.view)[:4].any()
+
+
+def test_a_question_to_a_model_takes_the_crosshair_along(qtbot):
+    from medviewer.desktop.tool_protocol import ToolLook
+
+    def ask(view, press):
+        yield
+
+    ask.look = ToolLook(colour_is_ai=True, annotates=False)
+    bench = Bench(qtbot, a_volume(), {"suggest": ask})
+    bench.session.set_tool("suggest")
+    x, y = bench.view.placing.to_screen(20, 30)
+    QTest.mouseClick(bench.view, LEFT, Qt.KeyboardModifier.NoModifier, QPoint(round(x), round(y)))
+    assert np.allclose(bench.session.crosshair_kji, (10, 20, 30), atol=0.2)
