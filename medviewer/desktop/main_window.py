@@ -220,7 +220,7 @@ class MainWindow(QMainWindow):
 
     def _choose_stack(self, stack: Stack) -> None:
         self.opener.show_stack(stack)
-        self.series._mark_shown()
+        self.series.mark_shown()
 
     def show_series(self, by: int) -> None:
         """The series before or after the shown one."""
@@ -348,7 +348,11 @@ class MainWindow(QMainWindow):
         picture = view.grab()
         view.show_text = shown
         QApplication.clipboard().setPixmap(picture)
-        self.status.say("The picture is on the clipboard, without patient data.", "good")
+        stack = self.session.stack
+        if stack is not None and "burned-in" in stack.codes:
+            self.status.say("The picture is on the clipboard; it may hold text burned into its pixels.", "warn")
+        else:
+            self.status.say("The picture is on the clipboard, without patient data.", "good")
 
     # -- window ----------------------------------------------------------------------------------------------------
 

@@ -212,7 +212,8 @@ class Opener(QObject):
         if whole is None or whole.times == 1:
             return ()
         label = whole.time_labels[self.time] if self.time < len(whole.time_labels) else ""
-        return (f"time {self.time + 1} / {whole.times}   {label}".strip(),)
+        counted = f"time {self.time + 1} / {whole.times}"
+        return (counted if label.startswith("time") else f"{counted}   {label}".strip(),)
 
     def colour_frame(self, k: int) -> NDArray[np.uint8] | None:
         """The colours of frame `k` of a shown colour stack if they have arrived; else they are asked for."""

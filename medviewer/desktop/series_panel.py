@@ -308,18 +308,19 @@ class SeriesPanel(QWidget):
         if changes.catalog:
             self._fill(self._session.catalog)
         if changes.volume or changes.catalog:
-            self._mark_shown()
+            self.mark_shown()
 
     def refresh_objects(self) -> None:
         """Other kinds of objects can be opened now."""
         if self._session.catalog is not None and self._session.catalog.objects:
             self._fill(self._session.catalog)
-            self._mark_shown()
+            self.mark_shown()
 
-    def _mark_shown(self) -> None:
+    def mark_shown(self) -> None:
+        """Tint the card of the shown stack (of a 4-D one, whichever time is shown)."""
         shown = self._session.stack
         for card in self.cards:
-            is_shown = shown is not None and shown.id in (card.stack.id, card.stack.at_time(0).id)
+            is_shown = shown is not None and (shown.id == card.stack.id or shown.id.startswith(f"{card.stack.id}-t"))
             card.setChecked(is_shown)
             if is_shown:
                 self._scroll.ensureWidgetVisible(card, 0, 40)
