@@ -6,6 +6,7 @@ All of it runs in jobs and in a child process; this object keeps what the queue 
 from __future__ import annotations
 
 import getpass
+import importlib
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -39,6 +40,10 @@ class Judged:
     report: dict[str, Any]
 
 
+#: A time left is told after so many steps.
+ENOUGH_STEPS = 20
+
+
 class Training(QObject):
     """Keeps queue and training for the task of the shown stack.
 
@@ -56,7 +61,7 @@ class Training(QObject):
         super().__init__(parent)
         self._session, self._services, self._proposals = session, services, proposals
         self._job: Job | None = None
-        self._began = 0.0
+        self._phase, self._began, self._began_at, self._judging = "", 0.0, 0, False
         self._judged: Judged | None = None
         self._cases: Sequence[Any] = ()
         self._asked_task = ""
@@ -204,7 +209,8 @@ class Training(QObject):
         if task is None or self._job is not None or self.training_view.why_not is not None:
             self._services.say(self.training_view.why_not or "A training is running already.", "warn")
             return
-        self._judged, self._began = None, time.monotonic()
+        self._judged, self._phase, self._judging = None, "", False
+        self._services.jobs.start("Preparing the curves", _import_curves, quiet=True)
         self._show(
             state=TrainingState.RUNNING,
             curves=None,
@@ -235,15 +241,20 @@ class Training(QObject):
     def _progress(self, progress: Progress) -> None:
         if self.training_view.state is TrainingState.CANCELLING:
             return
-        judging = progress.message.startswith("judging")
+        phase = progress.message.partition(" network ")[0]
+        if phase != self._phase:
+            self._phase, self._began, self._began_at = phase, time.monotonic(), progress.done
+        self._judging = self._judging or phase.startswith("judging")
         doing = progress.message[:1].upper() + progress.message[1:]
-        if progress.total and not judging:
-            passed = time.monotonic() - self._began
-            left = passed / progress.done * (progress.total - progress.done) if progress.done > 20 else None
+        if progress.total and phase == "training":
+            made, passed = progress.done - self._began_at, time.monotonic() - self._began
+            left = passed / made * (progress.total - progress.done) if made >= ENOUGH_STEPS else None
             doing = compact_doing(progress.done, progress.total, left)
+        elif progress.total:
+            doing = f"{doing}, {progress.done} of {progress.total}"
         self._show(
-            state=TrainingState.JUDGING if judging else TrainingState.RUNNING,
-            progress=1.0 if judging else progress.fraction,
+            state=TrainingState.JUDGING if self._judging else TrainingState.RUNNING,
+            progress=progress.fraction,
             doing=doing,
         )
 
@@ -341,6 +352,11 @@ def keep_as_similar(task: str, patient: str, correction: Correction, context: Jo
     lesions = lesions_of(correction.volume, correction.marked.segmentation(), correction.numbers)
     request = KeepRequest(task, patient, lesions)
     return int(run_in_child("medviewer.desktop.keeping:keep", request, context))
+
+
+def _import_curves(_context: JobContext) -> None:
+    """pyqtgraph takes a fifth of a second to import: not in the Qt thread."""
+    importlib.import_module("medviewer.desktop.panels.curves")
 
 
 def train_task(task: str, context: JobContext) -> Judged:

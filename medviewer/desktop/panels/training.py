@@ -181,7 +181,7 @@ class TrainingCard(Card):
         )
 
     def _show_curves(self, data: CurveData | None) -> None:
-        if data is not None and self._curves is None:
+        if data is not None and self._curves is None and self.isVisible():
             from medviewer.desktop.panels.curves import TrainingCurves  # pyqtgraph: not before a training runs
 
             self._curves = TrainingCurves()
