@@ -1,11 +1,16 @@
 """Scripted runs whose figures stand in docs/evidence: do corrections help, and are wrong ones refused?
 
     python -m medviewer.learning.evidence corrections --data data/lidc_nodules --out docs/evidence/corrections.json
+    python -m medviewer.learning.evidence phantom --data data/lidc_nodules --out docs/evidence/phantom.json
 
-Twenty val nodules of at least ten patients are "corrected" with their readers' outlines and queued; the champion is
-retrained on them with a replay of the train split; the gate judges on the other val patients. Then the same with
-outlines that are wrong on purpose. Everything happens in a folder of its own: the user's queue and models stay as they
-are. The program's own doors are used (queue, training job, gate), nothing is promoted.
+`corrections`: twenty val nodules of at least ten patients are "corrected" with their readers' outlines and queued; the
+champion is retrained on them with a replay of the train split; the gate judges on the other val patients. Then the same
+with outlines that are wrong on purpose. Everything happens in a folder of its own: the user's queue and models stay as
+they are. The program's own doors are used (queue, training job, gate), nothing is promoted.
+
+`phantom`: the way without public data. A dozen phantom nodules of a kind that the champion outlines badly are
+corrected, phantoms are replayed, the gate judges on other phantom patients; with `--data` both models are then measured
+on the real val nodules, which the gate did not see.
 """
 
 from __future__ import annotations
@@ -32,6 +37,9 @@ from medviewer.learning.train_process import TrainingRequest, train
 TASK = "lung-nodule-segment"
 CORRECTED = 20
 MOST_PER_PATIENT = 2
+#: The phantom run: a kind that is in nobody's training set, and how many patients.
+PHANTOM_KIND = "pleural-plaque"
+PHANTOM_CORRECTED, PHANTOM_HELD_OUT, PHANTOM_SEED = 12, 30, 70_000
 
 Change = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -97,6 +105,47 @@ def corrections(data: Path, steps: int | None, seed: int) -> dict[str, Any]:
     return results
 
 
+def phantom(data: Path | None, steps: int | None, seed: int) -> dict[str, Any]:
+    """The run without public data; its outcome, and both models on the public val split where there is one."""
+    from medviewer.learning.evaluations.nodule_segment import metrics_of, score_cases
+    from medviewer.phantom.nodules import iterate_nodule_cases
+    from medviewer.phantom.training_set import stretched
+
+    with tempfile.TemporaryDirectory() as place:
+        queue, own = CorrectionQueue(Path(place) / "queue"), Path(place) / "own"
+        wanted = {"pending": PHANTOM_CORRECTED, "held-out": PHANTOM_HELD_OUT}
+        for number in range(1000):
+            # A patient's name decides whether he is held out; only those are rendered that are still wanted.
+            patient = f"PHANTOM-{PHANTOM_SEED + number}-0000"
+            state = "held-out" if queue.is_held_out(patient) else "pending"
+            if wanted[state] == 0:
+                continue
+            (case,) = iterate_nodule_cases([PHANTOM_KIND], 1, PHANTOM_SEED + number)
+            wanted[state] -= 1
+            drawn = np.flatnonzero(case.mask.any(axis=(1, 2)))
+            kept = slice(max(0, int(drawn[0]) - 2), int(drawn[-1]) + 3)
+            sample: dict[str, NDArray[Any]] = {
+                "images": stretched(case.image[kept]),
+                "mask": case.mask[kept, 16:112, 16:112].astype(np.float32),
+                "pixel_mm": np.asarray(case.pixel_mm),
+                "slice_spacing_mm": np.asarray(case.slice_spacing_mm),
+            }
+            queue.add(NewCase(TASK, case.patient_id, sample, subject=case.nodule_id, author="script"))
+            if not any(wanted.values()):
+                break
+        shipped = places.shipped_models_folder()
+        request = TrainingRequest(TASK, None, True, steps, seed, Path(place) / "queue", shipped, own)
+        outcome = train(request, JobContext(listener=_said))
+        results = {"kind": PHANTOM_KIND, "steps": steps, "seed": seed, **outcome.as_json()}
+        if data is not None:
+            store = ModelStore(shipped, own)
+            for name, version in (("champion", None), ("candidate", outcome.candidate)):
+                scores = score_cases(store.get(TASK, version), NoduleSet(data, "val"), JobContext())
+                results[f"{name}_on_val"] = {k: m.as_json() for k, m in metrics_of(scores).items()}
+    print(f"phantom: {outcome.report['verdict']}: {outcome.report['reason']}", flush=True)
+    return results
+
+
 def _sample(case: NoduleCase, change: Change) -> dict[str, NDArray[Any]]:
     return {
         "images": case.images,
@@ -115,13 +164,19 @@ def _said(progress: Progress) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line of this module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["corrections"])
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("what", choices=["corrections", "phantom"])
+    parser.add_argument("--data", type=Path, help="the public nodule set; `corrections` needs it")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     told = parser.parse_args(arguments)
-    results = corrections(told.data.resolve(), told.steps, told.seed)
+    data = None if told.data is None else told.data.resolve()
+    if told.what == "phantom":
+        results = phantom(data, told.steps, told.seed)
+    elif data is None:
+        parser.error("corrections needs --data")
+    else:
+        results = corrections(data, told.steps, told.seed)
     told.out.parent.mkdir(parents=True, exist_ok=True)
     told.out.write_text(json.dumps(results, indent=1, default=str) + "\n", encoding="utf-8")
     return 0
