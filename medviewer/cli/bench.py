@@ -3,39 +3,62 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from medviewer.errors import BadInput
 
-HELP = "measures this program: responsiveness"
+NAMES = ("scan", "load", "scroll", "window", "responsiveness")
 
-NAMES = ("responsiveness",)
+HELP = f"measures this program: {', '.join(NAMES)}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to measure, and on what."""
     parser.add_argument("name", metavar="NAME", help=", ".join(NAMES))
-    parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="a chest CT (the phantom study)")
-    parser.add_argument("--at", metavar="X,Y,Z", help="a nodule in FOLDER, mm (LPS)")
-    parser.add_argument("--seconds", type=float, default=15.0, help="length of each part (15)")
+    parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="a CT series, or a ZIP of one")
+    parser.add_argument("--at", metavar="X,Y,Z", help="responsiveness: a nodule in FOLDER, mm (LPS)")
+    parser.add_argument("--seconds", type=float, default=15.0, help="responsiveness: length of each part (15)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print."""
-    if arguments.name not in NAMES:
-        raise BadInput(f"there is no bench {arguments.name!r}", remedy=f"known are: {', '.join(NAMES)}")
-    if arguments.folder is not None and not arguments.folder.exists():
-        raise BadInput("there is nothing at this path", path=arguments.folder)
-    from medviewer.bench.responsiveness import measure, verdict
+    name, folder = arguments.name, arguments.folder
+    if name not in NAMES:
+        raise BadInput(f"there is no bench {name!r}", remedy=f"known are: {', '.join(NAMES)}")
+    if folder is not None and not folder.exists():
+        raise BadInput("there is nothing at this path", path=folder)
+    if name == "responsiveness":
+        from medviewer.bench.responsiveness import measure, verdict
 
-    document = measure(arguments.folder, _point(arguments.at), arguments.seconds)
+        document = measure(folder, _point(arguments.at), arguments.seconds)
+        text = verdict(document)
+    else:
+        document = _read(name, folder)
+        text = "\n".join(
+            f"{r['what']}: median {r['median']}, p99 {r['p99']}, max {r['max']} {r['unit']} (n = {r['n']})"
+            for r in document["rows"]
+        )
     if arguments.json:
         from medviewer.cli.output import print_json
 
         print_json(document)
     else:
-        print(verdict(document))
+        print(text)
     return 0
+
+
+def _read(name: str, folder: Path | None) -> Mapping[str, Any]:
+    if folder is None:
+        raise BadInput(f"bench {name} needs a folder to work on", remedy=f"write `medviewer bench {name} FOLDER`")
+    from medviewer.bench import reading
+
+    if name == "scan":
+        return reading.scan_figures(folder)
+    if name == "load":
+        return reading.load_figures(folder)
+    return reading.picture_figures(name, folder)
 
 
 def _point(text: str | None) -> tuple[float, float, float] | None:
