@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medviewer.desktop.viewport.placing import MAX_ZOOM, MIN_ZOOM, Placing
+from medviewer.desktop.viewport.placing import MAX_ZOOM, MIN_ZOOM, STRIP_GROWS, Placing
 
 sizes = st.integers(1, 3000)
 millimetres = st.floats(0.05, 8.0)
@@ -57,3 +57,25 @@ def test_a_picture_cannot_be_lost_by_panning():
     left, top, wide, high = placing.rectangle()
     assert left < 300 and top + high > 0
     assert wide > 0
+
+
+@given(sizes, sizes, millimetres, millimetres, screens, screens, st.floats(0, 1), st.floats(0, 1))
+def test_a_strip_grows_and_keeps_the_place_in_sight(rows, columns, row_mm, column_mm, width, height, down, right):
+    view = (width, height)
+    fit = Placing.fitted((rows, columns), (row_mm, column_mm), view)
+    at = (down * (rows - 1), right * (columns - 1))
+    filled = Placing.filled((rows, columns), (row_mm, column_mm), view, at)
+    assert fit.scale <= filled.scale <= fit.scale * STRIP_GROWS * 1.0001
+    x, y = filled.to_screen(*at)
+    assert -1e-6 * width <= x <= width * (1 + 1e-6) and -1e-6 * height <= y <= height * (1 + 1e-6)
+    left, top, wide, high = filled.rectangle()
+    if wide >= width * 1.0001:
+        assert left <= 1e-6 * wide and left + wide >= width - 1e-6 * wide, (
+            "no empty edge beside a picture that is wider"
+        )
+    if high >= height * 1.0001:
+        assert top <= 1e-6 * high and top + high >= height - 1e-6 * high
+
+
+def test_a_picture_that_is_no_strip_is_fitted():
+    assert Placing.filled((100, 100), (1, 1), (300, 200), (5, 5)) == Placing.fitted((100, 100), (1, 1), (300, 200))

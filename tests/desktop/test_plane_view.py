@@ -401,3 +401,16 @@ def test_a_question_to_a_model_takes_the_crosshair_along(qtbot):
     x, y = bench.view.placing.to_screen(20, 30)
     QTest.mouseClick(bench.view, LEFT, Qt.KeyboardModifier.NoModifier, QPoint(round(x), round(y)))
     assert np.allclose(bench.session.crosshair_kji, (10, 20, 30), atol=0.2)
+
+
+def test_a_side_view_stays_under_the_click_and_follows_a_crosshair_that_left_it(qtbot):
+    bench = Bench(qtbot, a_volume(size=(10, 120, 300)))
+    coronal = bench.grid.views[1]
+    assert coronal.placing.rectangle()[2] > coronal.width(), "a strip is enlarged"
+    before = coronal.placing
+    QTest.mouseClick(coronal, LEFT, Qt.KeyboardModifier.NoModifier, QPoint(20, coronal.height() // 2))
+    assert coronal.placing == before
+    for column in (0, 299):
+        bench.session.move_crosshair((5, 60, column))
+        where = coronal.screen_of(bench.session.crosshair_kji)
+        assert 0 <= where.x() <= coronal.width()

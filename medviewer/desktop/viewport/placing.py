@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 #: Screen pixels for one picture pixel: the limits of zooming.
 MIN_ZOOM, MAX_ZOOM = 0.02, 60.0
 
+#: A picture that fills less than this share of the view is a strip, and grows by this much at most (`filled`).
+STRIP, STRIP_GROWS = 0.4, 2.5
+
 
 @dataclass(frozen=True, slots=True)
 class Placing:
@@ -40,6 +43,30 @@ class Placing:
         scale = min(width / (columns * column_mm), height / (rows * row_mm))
         middle = columns * column_mm / 2, rows * row_mm / 2
         return cls(rows, columns, row_mm, column_mm, width, height, max(scale, 1e-6), *middle)
+
+    @classmethod
+    def filled(
+        cls, picture: tuple[int, int], pixel_mm: tuple[float, float], view: tuple[float, float], at: tuple[float, float]
+    ) -> Placing:
+        """As fitted; but a picture that would be a thin strip is enlarged, with (row, column) `at` kept in sight.
+
+        A strip leaves more than `1 - STRIP` of the view empty one way; it grows until it fills `STRIP` of it, at
+        most by `STRIP_GROWS`.
+        """
+        fit = cls.fitted(picture, pixel_mm, view)
+        used = min(fit.columns * fit.column_mm * fit.scale / fit.width, fit.rows * fit.row_mm * fit.scale / fit.height)
+        if used >= STRIP:
+            return fit
+        scale = fit.scale * min(STRIP_GROWS, STRIP / max(used, 1e-6))
+
+        def middle(place_mm: float, length_mm: float, shown_mm: float) -> float:
+            if shown_mm >= length_mm:
+                return length_mm / 2
+            return min(max(place_mm, shown_mm / 2), length_mm - shown_mm / 2)
+
+        x = middle((at[1] + 0.5) * fit.column_mm, fit.columns * fit.column_mm, fit.width / scale)
+        y = middle((at[0] + 0.5) * fit.row_mm, fit.rows * fit.row_mm, fit.height / scale)
+        return replace(fit, scale=scale, middle_x_mm=x, middle_y_mm=y)
 
     @property
     def zoom(self) -> float:

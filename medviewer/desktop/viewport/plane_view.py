@@ -154,7 +154,19 @@ class PlaneViewport(QWidget):
     def _fitted(self) -> Placing:
         volume = self.volume
         picture = (1, 1) if volume is None else self._axes.picture_size(volume.size_kji)
-        return Placing.fitted(picture, self.pixel_mm, (max(1, self.width()), max(1, self.height())))
+        room = (max(1, self.width()), max(1, self.height()))
+        if not self.brief or volume is None:
+            return Placing.fitted(picture, self.pixel_mm, room)
+        _, row, column = self._axes.from_index(volume.size_kji, self._session.crosshair_kji)
+        return Placing.filled(picture, self.pixel_mm, room, (row, column))
+
+    def _keep_crosshair_in_sight(self) -> None:
+        """A small view that was moved by hand follows a crosshair that left it."""
+        if not self.brief or self._placing is None:
+            return
+        where = self.screen_of(self._session.crosshair_kji)
+        if not self.rect().contains(where.toPoint()):
+            self._placing = self._placing.panned(self.width() / 2 - where.x(), self.height() / 2 - where.y())
 
     def set_placing(self, placing: Placing | None) -> None:
         """Another zoom or pan; None fits the picture into the view."""
@@ -201,6 +213,7 @@ class PlaneViewport(QWidget):
         if changes.crosshair:
             if self._story is not None and self.position != self._story_position:
                 self.close_story()
+            self._keep_crosshair_in_sight()
             self.update()
         if changes.tool:
             if self._story is not None:
@@ -321,7 +334,9 @@ class PlaneViewport(QWidget):
         return self._axes.to_index(size, self.position, row, column)
 
     def crosshair_to(self, x: float, y: float) -> None:
-        """Put the crosshair at a screen position: all linked views follow."""
+        """Put the crosshair at a screen position: all linked views follow, this one stays where it is."""
+        if self.brief and self._placing is None:
+            self._placing = self.placing
         self._session.move_crosshair(self._index_at(x, y))
 
     def _plane_position(self, kind: Kind, event: QMouseEvent, *, right: bool = False) -> PlanePosition:
