@@ -93,6 +93,24 @@ def test_a_tube_is_no_nodule() -> None:
     assert "vessel or a rib" in got
 
 
+def test_what_lies_in_soft_tissue_is_no_lung_nodule() -> None:
+    ct = volume(6.0)
+    j, i = np.mgrid[:220, :220]
+    ct.voxels[:, np.hypot(j - 110, i - 110) < 45] = -100  # soft tissue all around, lung begins further out
+    where = np.stack(np.meshgrid(*(np.arange(n) for n in ct.size_kji), indexing="ij"), -1) - np.asarray(CENTRE)
+    ct.voxels[np.sum((where * np.asarray(SPACING)) ** 2, -1) <= 36] = 450
+    ct.voxels[:, 60:64, 60:64] = 1500  # bone in view: the nodule is a little brighter than the middle grey
+    got = nodule_query(ct, click(CENTRE, ct), ENSEMBLE)
+    assert isinstance(got, str)
+    assert "does not lie in lung" in got
+
+
+def test_a_nodule_on_the_wall_is_still_a_nodule() -> None:
+    ct = volume(6.0)
+    ct.voxels[:, :, 117:] = -100  # the wall touches one side
+    assert isinstance(nodule_query(ct, click(CENTRE, ct), ENSEMBLE), NoduleQuery)
+
+
 def test_the_picture_for_the_library_shows_the_nodule() -> None:
     got = asked(CENTRE, volume(6.0))
     assert got.picture.shape == (96, 96)
