@@ -67,6 +67,11 @@ def patient_name(number: int) -> str:
     return f"PHANTOM-{PATIENTS_SEED}-{number:04d}"
 
 
+def library_name(number: int) -> str:
+    """Patient ID of the n-th patient of the library; never one of those who are corrected or held out."""
+    return f"PHANTOM-LIBRARY-{number:04d}"
+
+
 def write_patient(patient_id: str, kind: str, folder: Path) -> WrittenPatient:
     """Make one patient with one nodule and write it as a CT series. Runs in a worker process."""
     from medviewer.formats.dicom.ct_writer import CtText, write_ct_series

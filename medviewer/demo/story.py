@@ -27,7 +27,15 @@ from medviewer.annotation.journal import Journal
 from medviewer.annotation.operations import Paint, accept_proposal
 from medviewer.annotation.revision import SuggestionSource, Work, edit_size, verdict_of
 from medviewer.annotation.segmentation import Provenance, Segment, Segmentation
-from medviewer.demo.patients import WEAK_KIND, Patient, Workshop, WrittenPatient, patient_name, read_patient
+from medviewer.demo.patients import (
+    WEAK_KIND,
+    Patient,
+    Workshop,
+    WrittenPatient,
+    library_name,
+    patient_name,
+    read_patient,
+)
 from medviewer.errors import BadInput, MedviewerError
 from medviewer.inference.predict import predict
 from medviewer.inference.store import ModelStore
@@ -39,12 +47,13 @@ from medviewer.learning.promote import promote_candidate
 from medviewer.learning.queue import CorrectionQueue
 from medviewer.learning.samples import task_facts
 from medviewer.learning.train_process import TrainingRequest, train
+from medviewer.phantom.lesion import COMMON_KINDS
 from medviewer.phantom.truth import Truth, read_truth
 from medviewer.volume.volume import Volume
 
 TASK = "lung-nodule-segment"
 SIMILAR_TASK = "lung-nodule-similar"
-CORRECTED, HELD_OUT = 12, 26
+CORRECTED, HELD_OUT, LIBRARY = 12, 26, 12
 #: Steps of each network; enough to learn one new kind, few enough for the demo's five minutes.
 STEPS = 120
 AUTHOR = "demo annotator (the phantom's truth)"
@@ -136,12 +145,13 @@ class Story:
             chest = workshop.chest()
             corrected, held_out = self.draw_patients()
             first = list(workshop.patients(corrected, [WEAK_KIND]))
+            known = list(workshop.patients([library_name(n) for n in range(LIBRARY)], COMMON_KINDS))
             replay = workshop.run(prepare_replay)
             others = list(workshop.patients(held_out, [WEAK_KIND]))
             volume = self._open(chest)
             self._suggest(volume)
             self._correct(first, others)
-            self._fill_library(first)
+            self._fill_library(known)
             replay.result()
         candidate = self._retrain()
         self._promote(candidate)
@@ -256,7 +266,9 @@ class Story:
 
         with self.step("library") as step:
             count = add_to_library(self.store, [read_patient(w.result()) for w in written])
-            step.detail = f"{count} of these nodules joined the library of similar cases"
+            step.detail = (
+                f"{count} nodules of other synthetic patients lie in the library, with pictures"
+            )
 
     def _retrain(self) -> str:
         champion = self.store.champion(TASK)

@@ -43,6 +43,11 @@ GOLDEN_PATIENTS, GOLDEN_SEED = 30, 907
 WATCHED = 6
 #: Patients of the calibration part that are looked at again after retraining.
 CALIBRATION_NODULES = 60
+#: Of the phantom replay, so many patients are kept out of training and calibrate the candidate instead.
+CALIBRATION_PHANTOMS = 18
+#: Without the public data the candidate is this share of the retrained weights and the rest of the champion's (weights
+#: averaged as in WiSE-FT, Wortsman 2022): what was learned from real nodules lies nowhere but in the champion.
+KEEP_OF_RETRAINED = 0.7
 
 
 def sample_of(name: str, patient: str, arrays: Mapping[str, NDArray[Any]]) -> CorrectedNodule:
@@ -122,14 +127,16 @@ def retrain(
         tell({"step": 0, "done": 0.0})
         own = dataclasses.replace(settings, seed=seed + 1000 * member)
         fitted.append(fit(pool, own, corrections=corrected, start=state, teacher=state, watch=watch, report=tell))
+    share = 1.0 if replay.data is not None else KEEP_OF_RETRAINED
+    averaged = [averaged_weights(old, new.state, share) for old, new in zip(states, fitted, strict=True)]
     calibration = dict(champion.calibration)
     if calibration_cases:
-        nets = package_of.nets_of([f.state for f in fitted], shape)
+        nets = package_of.nets_of(averaged, shape)
         calibration.update(
             package_of.calibrated(nets, calibration_cases, threshold=float(calibration.get("threshold", 0.5)))
         )
     return Retrained(
-        states=tuple(f.state for f in fitted),
+        states=tuple(averaged),
         calibration=calibration,
         facts={
             "steps_each": count,
@@ -139,9 +146,18 @@ def retrain(
             "share_of_corrections": round(1 - settings.replay_share, 3) if corrections else 0.0,
             "learning_rate": LEARNING_RATE,
             "distillation": settings.distil,
+            "share_of_retrained_weights": share,
             "seed": seed,
         },
     )
+
+
+def averaged_weights(champion: Mapping[str, Any], retrained: Mapping[str, Any], share: float) -> dict[str, Any]:
+    """`share` of the retrained weights and the rest of the champion's, tensor by tensor."""
+    return {
+        name: (champion[name].float() * (1 - share) + new.float() * share).to(new.dtype)
+        for name, new in retrained.items()
+    }
 
 
 def write_candidate(
@@ -171,7 +187,8 @@ def correction_share(corrections: int, replay: int) -> float:
 
 def _replay_pool(replay: Replay, context: JobContext) -> tuple[NodulePool, list[NoduleSample]]:
     if replay.data is None:
-        return pool_of(_phantoms(REPLAY_PATIENTS, REPLAY_SEED, context)), []
+        phantoms: list[NoduleSample] = list(_phantoms(REPLAY_PATIENTS, REPLAY_SEED, context))
+        return pool_of(phantoms[:-CALIBRATION_PHANTOMS]), phantoms[-CALIBRATION_PHANTOMS:]
     context.report(0, None, "reading the training data")
     train = NoduleSet(replay.data, "train")
     parts = [part_of_train(patient) for patient in train.patients]
