@@ -194,7 +194,7 @@ class Training(QObject):
             corrections=len(waiting),
             patients=len({case.patient_hash for case in waiting}),
             why_not=why_not,
-            champion="" if task is None else f"{task.title} {task.version}",
+            champion="" if task is None else f"{task.title}, version {task.version}",
             previous="" if task is None else task.previous,
         )
         self._say_queue()

@@ -58,16 +58,21 @@ def gate_view(report: Mapping[str, Any], champion: str, candidate: str) -> GateV
         figures = metrics.get(name)
         if isinstance(figures, Mapping):
             rows.append(difference_row(what, figures))
+    reason = gate_sentence(str(report.get("reason", "")))
+    said = [(c.get("passed"), gate_sentence(str(c.get("sentence", "")))) for c in report.get("checks", ())]
     return GateView(
         verdict=Verdict(report.get("verdict", "passed" if report.get("passed") else "refused")),
-        reason=sentence(str(report.get("reason", ""))),
+        reason=reason,
         champion=champion,
         candidate=candidate,
         rows=tuple(rows),
-        checks=tuple(
-            CheckView(c.get("passed"), sentence(str(c.get("sentence", "")))) for c in report.get("checks", ())
-        ),
+        checks=tuple(CheckView(passed, text) for passed, text in said if text != reason),
     )
+
+
+def gate_sentence(text: str) -> str:
+    """A phrase of the gate as a sentence; "cannot tell yet" stands in the headline already."""
+    return sentence(text.removeprefix("cannot tell yet: ").replace("->", "→"))
 
 
 def difference_row(what: str, figures: Mapping[str, Any]) -> GateRow:

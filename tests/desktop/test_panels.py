@@ -20,6 +20,7 @@ from medviewer.desktop.panels.finding import (
     Opinion,
     SegmentFigures,
     interval_text,
+    probability_text,
     size_text,
 )
 from medviewer.desktop.panels.gate import CheckView, Estimate, GateRow, GateView, Verdict, gain_text
@@ -292,6 +293,7 @@ def test_numbers_carry_units_and_sensible_digits() -> None:
     assert size_text(SegmentFigures("n", 15.83, 2.071)) == ("15.8 mm", "2.07 ml")
     assert size_text(SegmentFigures("n", 4.21, 0.039)) == ("4.2 mm", "0.04 ml")
     assert size_text(SegmentFigures("n", None, 807.2)) == ("–", "807 ml")
+    assert [probability_text(p) for p in (None, 0.66, 0.995, 0.994, 0.004)] == ["–", "0.66", ">0.99", "0.99", "<0.01"]
     assert interval_text((0.48, 0.8), 2) == "[0.48, 0.80]"
     assert interval_text(None, 2) == ""
     assert gain_text(Estimate(-0.003, -0.009, 0.003)) == "gain −0.003  [−0.009, +0.003], paired"
@@ -329,14 +331,17 @@ def test_the_gates_report_becomes_the_table() -> None:
             },
             "held-out": None,
         },
-        "checks": [{"name": "golden", "passed": False, "sentence": "it got worse"}],
+        "checks": [
+            {"name": "golden", "passed": False, "sentence": "it got worse, 0.8 -> 0.7"},
+            {"name": "same", "passed": False, "sentence": "worse on the golden set"},
+        ],
     }
     view = gate_view(report, "1", "2")
     assert view.verdict is Verdict.REFUSED
     assert view.reason == "Worse on the golden set."
     assert [(r.what, r.n) for r in view.rows] == [("Dice, golden", "1 patient")]
     assert view.rows[0].gain == Estimate(-0.1, None, 0.0)
-    assert view.checks == (CheckView(False, "It got worse."),)
+    assert view.checks == (CheckView(False, "It got worse, 0.8 → 0.7."),), "the reason is not said twice"
 
 
 def test_curves_gather_loss_and_dice_and_leave_out_what_is_no_number() -> None:

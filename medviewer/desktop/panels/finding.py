@@ -126,6 +126,15 @@ def interval_text(interval: tuple[float, float] | None, digits: int) -> str:
     return "" if interval is None else f"[{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
 
 
+def probability_text(probability: float | None) -> str:
+    """Two decimals, never a certainty: "0.66", ">0.99", "<0.01"; a dash while unknown."""
+    if probability is None:
+        return "–"
+    if probability >= 0.995:
+        return ">0.99"
+    return "<0.01" if probability < 0.005 else f"{probability:.2f}"
+
+
 def size_text(segment: SegmentFigures) -> tuple[str, str]:
     """Diameter and volume with units; a dash while unknown. Three significant digits for the volume."""
     diameter = "–" if segment.diameter_mm is None else f"{segment.diameter_mm:.1f} mm"
@@ -253,7 +262,7 @@ class FindingCard(Card):
         self._percent_interval = label("", "dim")
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         self._percent.setAlignment(right)
-        self._percent.setMinimumWidth(10 * STEP)
+        self._percent.setMinimumWidth(12 * STEP)
         self._percent_interval.setAlignment(right)
         self._percent_interval.setMinimumWidth(INTERVAL_WIDTH)
         first = row()
@@ -385,7 +394,7 @@ class FindingCard(Card):
         self._why_not.setText("" if has_figures else f"No opinion. Why not: {opinion.why_not}")
         self._probability.show_value(opinion.probability, opinion.interval)
         p = opinion.probability
-        self._percent.setText("–" if p is None else f"{p:.2f}")
+        self._percent.setText(probability_text(p))
         self._percent_interval.setText(interval_text(opinion.interval, 2))
         shown = [("malignancy", opinion.rating, opinion.rating_interval)]
         shown += [(n, opinion.ratings.get(n), None) for n in SHOWN_RATINGS if opinion.waiting or n in opinion.ratings]

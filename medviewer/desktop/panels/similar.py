@@ -58,7 +58,7 @@ def describe(case: SimilarView) -> str:
         parts.append(f"malignancy {case.rating:.1f} by its readers")
     if case.diameter_mm is not None:
         parts.append(f"{case.diameter_mm:.1f} mm")
-    parts.append(f"distance {case.distance:.2f}")
+    parts.append(f"distance {case.distance:.3f}")
     parts += [f"{name} {value:.1f}" for name, value in case.ratings.items() if name != "malignancy"]
     if case.source:
         parts.append(case.source)
@@ -142,7 +142,7 @@ class _Tile(QWidget):
         painter.setPen(colour("dim"))
         diameter = "–" if case.diameter_mm is None else f"{case.diameter_mm:.0f} mm"
         painter.drawText(QRect(0, top + _LINE, PICTURE, _LINE), align, diameter)
-        painter.drawText(QRect(0, top + 2 * _LINE, PICTURE, _LINE), align, f"d {case.distance:.2f}")
+        painter.drawText(QRect(0, top + 2 * _LINE, PICTURE, _LINE), align, f"d {case.distance:.3f}")
         painter.end()
 
     def _paint_ratings(self, painter: QPainter, frame: QRect, case: SimilarView) -> None:
@@ -287,5 +287,5 @@ def _cells_of(case: SimilarView) -> list[str]:
         one(case.rating, 1),
         one(case.diameter_mm, 0),
         *(one(case.ratings.get(name), 1) for name in ("spiculation", "margin", "texture")),
-        one(case.distance, 2),
+        one(case.distance, 3),
     ]

@@ -172,7 +172,7 @@ class TrainingCard(Card):
             self.train_again_button.setEnabled(view.why_not is None)
             self.train_again_button.setToolTip(view.why_not or "Train another candidate from the champion")
         self._model.setVisible(bool(view.champion))
-        self._champion.set_text(f"Champion {view.champion}")
+        self._champion.set_text(f"In use: {view.champion}")
         self.roll_back_button.setEnabled(bool(view.previous) and not at_work)
         self.roll_back_button.setToolTip(
             f"Back to {view.previous} for the next suggestion"
