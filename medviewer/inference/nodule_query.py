@@ -34,8 +34,8 @@ no further than 2.0 times their longest extent in a slice, about 2.5 times their
 LEAST_WIDTH_MM = 5.0
 """Width that is taken for a lesion drawn thinner, so that a few slices do not make a tube."""
 LEAST_LUNG_AROUND = 0.45
-"""Of the ring around a nodule at least this share is less than half as bright: so it is around 99 % of the train nodules,
-attached ones included, and around a third of what is drawn in the wall, the hila and the mediastinum."""
+"""Of the ring around a nodule at least this share is less than half as bright: so it is around 99 % of the train
+nodules, attached ones included, and around a third of what is drawn in the wall, the hila and the mediastinum."""
 RING_PIXELS = (2, 6)
 """Inner and outer distance of that ring from the drawn nodule."""
 FURTHEST_MM = 8.0
