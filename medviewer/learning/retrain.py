@@ -86,9 +86,18 @@ def recipe_of(kind: str) -> Recipe:
     Raises:
         Refused: none does.
     """
+    require_recipe(kind)
+    return cast(Recipe, importlib.import_module(RECIPES[kind]))
+
+
+def require_recipe(kind: str) -> None:
+    """Refuse what no recipe retrains, without importing one: recipes bring torch, and the window must not.
+
+    Raises:
+        Refused: none retrains models of this kind.
+    """
     if kind not in RECIPES:
         raise Refused(f"models of the kind {kind!r} are not retrained from corrected outlines")
-    return cast(Recipe, importlib.import_module(RECIPES[kind]))
 
 
 def run(

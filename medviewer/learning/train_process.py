@@ -16,7 +16,7 @@ from medviewer.inference.store import ModelStore
 from medviewer.jobs import JobContext
 from medviewer.learning.child import run_in_child
 from medviewer.learning.queue import CorrectionQueue
-from medviewer.learning.retrain import QueuedCase, TrainingOutcome, recipe_of, run
+from medviewer.learning.retrain import QueuedCase, TrainingOutcome, require_recipe, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def train(request: TrainingRequest, context: JobContext) -> TrainingOutcome:
     """
     if request.steps is not None and request.steps < 1:
         raise BadInput("the number of steps must be at least 1")
-    recipe_of(request.store.champion(request.task).card.kind)
+    require_recipe(request.store.champion(request.task).card.kind)
     queue = request.open_queue()
     training = tuple(c.id for c in queue.cases(request.task, "pending")) if request.from_queue else ()
     held_out = tuple(c.id for c in queue.cases(request.task, "held-out"))
