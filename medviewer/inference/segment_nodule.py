@@ -234,9 +234,11 @@ def unfit_volume(volume: Volume) -> str | None:
         return "this stack has no geometry, so the size of what is seen in it is unknown"
     if volume.unit not in ("HU", ""):
         return f"this model needs CT numbers in HU, and these values are in {volume.unit}"
-    thinnest = volume.values((grid.size_kji[0] // 2, 0, 0), (1, *grid.size_kji[1:]))
-    if float(thinnest.min()) > -500.0:
-        return "these values are no CT numbers of a chest: no air is among them"
+    arrived = np.flatnonzero(volume.loaded)
+    if len(arrived):
+        middle = volume.values((int(arrived[len(arrived) // 2]), 0, 0), (1, *grid.size_kji[1:]))
+        if float(middle.min()) > -500.0:
+            return "these values are no CT numbers of a chest: no air is among them"
     if abs(grid.axis_k[2]) < 0.8:
         return "this model knows axial slices only, and this stack was cut in another direction"
     if grid.spacing_kji[0] > 5.5:

@@ -128,14 +128,19 @@ class GateReport:
             "verdict": self.verdict,
             "reason": self.reason,
             "metrics": {
-                "golden": None if self.golden is None else asdict(self.golden),
-                "held-out": None if self.held_out is None else asdict(self.held_out),
-                "subgroups": {name: asdict(d) for name, d in self.subgroups.items()},
+                "golden": None if self.golden is None else _plain(self.golden),
+                "held-out": None if self.held_out is None else _plain(self.held_out),
+                "subgroups": {name: _plain(d) for name, d in self.subgroups.items()},
             },
             "checks": [asdict(check) for check in self.checks],
             "attempt": self.attempt,
             "rule_sha256": self.rule_sha256,
         }
+
+
+def _plain(difference: Difference) -> dict[str, Any]:
+    """As JSON has it: an interval of one patient has no bounds, so they are null."""
+    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in asdict(difference).items()}
 
 
 def load_rule(path: Path | None = None) -> Rule:

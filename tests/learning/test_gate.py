@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -141,6 +143,13 @@ def test_intervals_agree_with_the_t_interval_for_normal_differences() -> None:
     assert found is not None
     assert found.low == pytest.approx(low, abs=0.002)
     assert found.high == pytest.approx(high, abs=0.002)
+
+
+def test_one_patient_has_no_interval_and_the_report_is_still_json() -> None:
+    rng = np.random.default_rng(15)
+    document = decide("nodule-segment", cases(rng, 60, 0.0), Compared((PairedCase("a", "a", 0.5, 0.6),))).as_json()
+    assert document["metrics"]["held-out"]["low"] is None
+    assert json.loads(json.dumps(document, allow_nan=False))["passed"] is False
 
 
 def test_the_report_carries_both_numbers_and_the_rule() -> None:
