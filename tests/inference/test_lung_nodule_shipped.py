@@ -30,9 +30,9 @@ def outline(volume: Volume, point_lps: tuple[float, ...]) -> np.ndarray:
 def test_the_package_is_small_and_says_what_it_was_measured_on() -> None:
     package = ModelStore().get(TASK, "1")
     assert all(path.stat().st_size < 6_000_000 for path in package.weights)
-    (look,) = package.metrics["looks_at_val"]
-    assert {"date", "commit", "weights_sha256", "n_patients", "metrics"} <= set(look)
-    assert look["metrics"]["dice"]["n"] == 222
+    (look,) = package.metrics["looks"]
+    assert {"date", "commit", "weights_sha256", "n_patients", "split"} <= set(look)
+    assert package.metrics["metrics"]["dice"]["n"] == 222
 
 
 def test_phantom_nodules_are_found_when_clicked() -> None:

@@ -78,7 +78,12 @@ def make(
     }
     earlier = _earlier_looks(workplace)
     (workplace / "looks.json").write_text(json.dumps([*earlier, look], indent=1), encoding="utf-8")
-    metrics = {**about, "looks_at_val": [*earlier, look]}
+    metrics = {
+        **{k: look[k] for k in ("split", "n_patients", "n_cases", "metrics")},
+        "by": "patient",
+        "looks": [{k: v for k, v in one.items() if k != "metrics"} for one in (*earlier, look)],
+        **about,
+    }
     facts = package_of.card(
         version,
         changes=changes,
@@ -161,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     package = make(told.data, told.out, told.version, members, told.work, changes=told.changes)
     print(package.folder, package.short_id)
-    print(json.dumps(package.metrics["looks_at_val"][-1]["metrics"], indent=1))
+    print(json.dumps(package.metrics["metrics"], indent=1))
     return 0
 
 
