@@ -276,6 +276,6 @@ class _Soon(QObject):
 
 
 def source_text(said: Suggestion) -> str:
-    """Where the similar cases come from, in words; never the patient's own."""
+    """Where the similar cases come from, in words (each tile's tooltip tells its own); never the patient's own."""
     sources = sorted({case.source for case in said.similar if case.source})
-    return f"{', '.join(sources)}; other patients" if sources else "other patients"
+    return f"{sources[0]}; other patients" if len(sources) == 1 else "other patients only"

@@ -7,6 +7,7 @@ killed. Files are touched by jobs only.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -31,6 +32,8 @@ from medviewer.volume.volume import Volume
 
 #: A record that is not on the medium after this time is shown as being saved.
 SAVING_AFTER_MS = 300
+#: A journal that is not closed after this time (a disk that hangs) keeps nobody from opening the next stack.
+LONGEST_CLOSE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Work(QObject):
         self._saved_at = ""
         self._sentence = ""
         self._opening = False
+        self._left = threading.Event()
+        self._left.set()
         self._late = QTimer(self, singleShot=True, interval=SAVING_AFTER_MS)
         self._late.timeout.connect(self._still_saving)
         self._confirmed.connect(self._on_confirmed)
@@ -90,9 +95,15 @@ class Work(QObject):
         stack_id = volume.stack_id or (stack.id if stack is not None else "")
         volume = replace(volume, stack_id=stack_id)
         self._opening = True
+        left, listeners = self._left, self._listeners()
+
+        def read(_context: JobContext) -> Opened:
+            left.wait(LONGEST_CLOSE_S)  # the same stack may be shown again while its journal is being closed
+            return open_work(volume, facts, listeners)
+
         self._services.jobs.start(
             "Reading earlier work",
-            lambda _context: open_work(volume, facts, self._listeners()),
+            read,
             on_done=self._opened,
             on_failed=self._not_opened,
             wanted=lambda: self._session.volume is not None and self._session.volume.voxels is volume.voxels,
@@ -127,8 +138,17 @@ class Work(QObject):
         journal, self._journal = self._journal, None
         self._save, self._saved_at, self._sentence = SaveState.NOTHING, "", ""
         self._late.stop()
-        if journal is not None:
-            self._services.jobs.start("Closing the journal", lambda _context: close_journal(journal), quiet=True)
+        if journal is None:
+            return
+        left = self._left = threading.Event()
+
+        def close(_context: JobContext) -> None:
+            try:
+                close_journal(journal)
+            finally:
+                left.set()
+
+        self._services.jobs.start("Closing the journal", close, quiet=True, priority=1)
 
     def close(self) -> None:
         """The window closes: everything is in the journal already; end it properly. Waits for the disk."""

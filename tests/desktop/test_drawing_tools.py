@@ -111,7 +111,7 @@ def test_a_ball_paints_through_slices(
     window.actions_table.do("tool-brush")
     window.session.set_brush(diameter_mm=diameter_mm, is_sphere=True)
     hand.drag((48, 48), (48, 50), (48, 52), (48, 54), (48, 55))
-    qtbot.waitUntil(lambda: not editor.segmentation.is_empty, timeout=5000)
+    qtbot.waitUntil(lambda: not editor.segmentation.is_empty, timeout=30_000)
     slices = np.flatnonzero((editor.segmentation.labelmap == 1).any(axis=(1, 2)))
     reach = int(diameter_mm / 2 / 2.5)
     assert slices.min() == max(0, 6 - reach)
@@ -164,7 +164,7 @@ def test_fill_closes_the_hole_of_an_outline(window: MainWindow, editor: Editor, 
     outline = editor.segmentation.voxels(1)
     window.actions_table.do("tool-fill")
     hand.click(40, 40)
-    qtbot.waitUntil(lambda: editor.segmentation.voxels(1) > outline, timeout=5000)
+    qtbot.waitUntil(lambda: editor.segmentation.voxels(1) > outline, timeout=30_000)
     assert editor.segmentation.voxels(1) == pytest.approx(41 * 41, rel=0.15)
     assert "fill" in (editor.undo_text or "")
 
@@ -174,7 +174,7 @@ def test_fill_beside_an_outline_is_refused_with_a_reason(
 ) -> None:
     window.actions_table.do("tool-fill")
     hand.click(5, 5)
-    qtbot.waitUntil(lambda: "reaches the edge" in window.status.sentence, timeout=5000)
+    qtbot.waitUntil(lambda: "reaches the edge" in window.status.sentence, timeout=30_000)
     assert editor.segmentation.is_empty
 
 

@@ -101,7 +101,7 @@ def client() -> ScriptedClient:
 def proposals(window: MainWindow, client: ScriptedClient, qtbot: QtBot) -> Proposals:
     inference = Inference(client, window)
     made = Proposals(window.session, window.services, inference, window)
-    qtbot.waitUntil(lambda: made.book is not None, timeout=5000)
+    qtbot.waitUntil(lambda: made.book is not None, timeout=30_000)
     made.book = TaskBook((SEGMENT, JUDGE, ALIKE, HEAD))
     with_editor(window)
     return made

@@ -40,7 +40,7 @@ def work(window: MainWindow) -> Iterator[Work]:
 
 def show(window: MainWindow, qtbot: QtBot, volume: Volume) -> None:
     window.session.show(None, volume)
-    qtbot.waitUntil(lambda: window.session.editor is not None, timeout=5000)
+    qtbot.waitUntil(lambda: window.session.editor is not None, timeout=20_000)
 
 
 def paint(window: MainWindow, row: float = 30, column: float = 30) -> None:
@@ -52,7 +52,7 @@ def test_an_edit_is_in_the_journal_and_the_card_says_saved(window: MainWindow, w
     show(window, qtbot, small_volume())
     assert work.view().save is SaveState.NOTHING
     paint(window)
-    qtbot.waitUntil(lambda: work.view().save is SaveState.SAVED, timeout=5000)
+    qtbot.waitUntil(lambda: work.view().save is SaveState.SAVED, timeout=20_000)
     assert work.journal is not None
     assert work.journal.is_confirmed
     assert len(work.view().saved_at) == 8
@@ -74,7 +74,7 @@ def test_work_comes_back_when_the_stack_is_opened_again(window: MainWindow, work
     assert window.session.segmentation.is_empty, "another stack starts empty"
     window.jobs.wait()
     window.session.show(None, small_volume())
-    qtbot.waitUntil(lambda: window.session.editor is not None, timeout=5000)
+    qtbot.waitUntil(lambda: window.session.editor is not None, timeout=20_000)
     assert window.session.segmentation is not None
     assert np.array_equal(window.session.segmentation.labelmap, marked)
     assert "is back: 1 step" in window.status.sentence
@@ -82,10 +82,21 @@ def test_work_comes_back_when_the_stack_is_opened_again(window: MainWindow, work
     assert window.session.segmentation.is_empty, "what came back can be undone"
 
 
+def test_work_is_there_again_when_the_same_stack_is_shown_at_once(window: MainWindow, work: Work, qtbot: QtBot) -> None:
+    """Reading again from disk (F5) must not find the journal still locked by its own window."""
+    show(window, qtbot, small_volume())
+    paint(window)
+    for _ in range(3):
+        window.session.show(None, small_volume())
+        qtbot.waitUntil(lambda: window.session.editor is not None, timeout=20_000)
+        assert window.session.segmentation is not None
+        assert window.session.segmentation.voxels(1) > 50
+
+
 def test_a_stack_without_edits_leaves_no_journal(window: MainWindow, work: Work, qtbot: QtBot) -> None:
     show(window, qtbot, small_volume())
     window.session.show(None, None)
-    qtbot.waitUntil(lambda: not list(journal_folder().glob("*.journal")), timeout=5000)
+    qtbot.waitUntil(lambda: not list(journal_folder().glob("*.journal")), timeout=20_000)
 
 
 def test_work_survives_kill_9_of_the_window(
