@@ -156,6 +156,8 @@ def _in_window(study: Path, places: Sequence[tuple[float, float, float]], second
     busy = heart.gaps_ms.get("suggesting", []) + heart.gaps_ms.get("training", [])
     whole = row("busy", "ms", busy)
     rows = [row(f"event-loop gap, {phase}", "ms", gaps) for phase, gaps in heart.gaps_ms.items()]
+    own = heart.own_ms.get("suggesting", []) + heart.own_ms.get("training", [])
+    rows.append(row("of a gap, computed by the window", "ms", own))
     rows.append(row("answer, whole lesion", "s", answers))
     rows.append(row("cancel of a training", "ms", cancels))
     return {
@@ -215,4 +217,5 @@ def verdict(document: Mapping[str, Any]) -> str:
         f"gaps while models and training run: p99 {p99} ms (bar {P99_MS:.0f}), max {most} ms (bar {MAX_MS:.0f})"
     )
     lines.append("the window stays alive" if well else "the window does not stay alive as it should")
+    lines.append(document["machine"])
     return "\n".join([*lines, *document["notes"]])

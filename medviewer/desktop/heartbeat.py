@@ -12,13 +12,20 @@ BEAT_MS = 5
 
 
 class Heartbeat(QObject):
-    """Records the time between two beats in milliseconds, by phase; the interval itself (5 ms) is part of it."""
+    """Records the time between two beats in milliseconds, by phase; the interval itself (5 ms) is part of it.
+
+    Attributes:
+        gaps_ms: by phase, the gaps.
+        own_ms: by phase, how long the window's thread itself computed in each of them. A long gap with little of it is
+            the machine's: other programs had the processors.
+    """
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.gaps_ms: dict[str, list[float]] = {}
-        self._phase: list[float] | None = None
-        self._last = 0.0
+        self.own_ms: dict[str, list[float]] = {}
+        self._phase: str | None = None
+        self._last = self._computed = 0.0
         self._timer = QTimer(self)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.setInterval(BEAT_MS)
@@ -26,8 +33,10 @@ class Heartbeat(QObject):
 
     def begin(self, phase: str) -> None:
         """Record under this name from now on."""
-        self._phase = self.gaps_ms.setdefault(phase, [])
-        self._last = time.perf_counter()
+        self._phase = phase
+        self.gaps_ms.setdefault(phase, [])
+        self.own_ms.setdefault(phase, [])
+        self._last, self._computed = time.perf_counter(), time.thread_time()
         self._timer.start()
 
     def stop(self) -> None:
@@ -36,10 +45,11 @@ class Heartbeat(QObject):
         self._phase = None
 
     def _beat(self) -> None:
-        now = time.perf_counter()
+        now, computed = time.perf_counter(), time.thread_time()
         if self._phase is not None:
-            self._phase.append((now - self._last) * 1000)
-        self._last = now
+            self.gaps_ms[self._phase].append((now - self._last) * 1000)
+            self.own_ms[self._phase].append((computed - self._computed) * 1000)
+        self._last, self._computed = now, computed
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:

@@ -24,6 +24,7 @@ def test_the_heartbeat_sees_a_window_that_is_deaf(qtbot):
     heart.stop()
     assert max(heart.gaps_ms["deaf"]) >= 195
     assert len(heart.gaps_ms["quiet"]) > 10
+    assert max(heart.own_ms["deaf"]) < 100, "sleeping is not computing"
     count = len(heart.gaps_ms["deaf"])
     wait_until(lambda: False, 0.05)
     assert len(heart.gaps_ms["deaf"]) == count, "stopped is stopped"
