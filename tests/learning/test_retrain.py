@@ -52,7 +52,6 @@ def store(shipped: Path, tmp_path: Path) -> ModelStore:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few golden and replay cases, drawn instead of rendered, and no process of its own."""
-    monkeypatch.setattr(lung_nodule_retrain, "CALIBRATION_PHANTOMS", 2)
     drawn = {lung_nodule_retrain.GOLDEN_SEED: range(900, 910), lung_nodule_retrain.REPLAY_SEED: range(800, 806)}
     monkeypatch.setattr(
         lung_nodule_retrain, "_phantoms", lambda patients, seed, context: [drawn_nodule(n) for n in drawn[seed]]

@@ -32,7 +32,9 @@ def polygon_mask(corners: Sequence[tuple[float, float]], rows: int, columns: int
     for (y0, x0), (y1, x1) in zip(points, np.roll(points, -1, axis=0), strict=True):
         if y0 == y1:
             continue
-        low, high = min(y0, y1), max(y0, y1)
+        if y0 > y1:  # an edge is reckoned the same way from both sides, to the last bit
+            y0, x0, y1, x1 = y1, x1, y0, x0
+        low, high = y0, y1
         first, last = max(0, int(np.ceil(low))), min(rows, int(np.ceil(high)))
         if last <= first:
             continue

@@ -43,8 +43,8 @@ GOLDEN_PATIENTS, GOLDEN_SEED = 30, 907
 WATCHED = 6
 #: Patients of the calibration part that are looked at again after retraining.
 CALIBRATION_NODULES = 60
-#: Of the phantom replay, so many patients are kept out of training and calibrate the candidate instead.
-CALIBRATION_PHANTOMS = 18
+#: One patient in so many of the phantom replay is kept out of training and calibrates the candidate instead.
+CALIBRATION_PHANTOM_ONE_IN = 4
 #: Without the public data the candidate is this share of the retrained weights and the rest of the champion's (weights
 #: averaged as in WiSE-FT, Wortsman 2022): what was learned from real nodules lies nowhere but in the champion.
 KEEP_OF_RETRAINED = 0.7
@@ -188,7 +188,8 @@ def correction_share(corrections: int, replay: int) -> float:
 def _replay_pool(replay: Replay, context: JobContext) -> tuple[NodulePool, list[NoduleSample]]:
     if replay.data is None:
         phantoms: list[NoduleSample] = list(_phantoms(REPLAY_PATIENTS, REPLAY_SEED, context))
-        return pool_of(phantoms[:-CALIBRATION_PHANTOMS]), phantoms[-CALIBRATION_PHANTOMS:]
+        first = len(phantoms) - len(phantoms) // CALIBRATION_PHANTOM_ONE_IN
+        return pool_of(phantoms[:first]), phantoms[first:]
     context.report(0, None, "reading the training data")
     train = NoduleSet(replay.data, "train")
     parts = [part_of_train(patient) for patient in train.patients]
