@@ -124,11 +124,12 @@ def golden_outputs(package: ModelPackage, inputs: Mapping[str, NDArray[Any]], de
 
 
 def warm(package: ModelPackage, device: str) -> None:
-    """Load the networks and run them once, so that the first question is answered at full speed."""
+    """Load the networks and answer one question about noise, so that the first real one is answered at full speed."""
     rule = InputRule.of(package.config)
-    size = [int(mm / rule.spacing_mm) for mm in rule.usual_mm]
-    image = np.random.default_rng(0).normal(size=size).astype(np.float32)
-    member_probabilities(package, 0, image, device, 2, JobContext())
+    size = tuple(max(1, round(mm / rule.spacing_mm)) for mm in rule.usual_mm)
+    noise = np.random.default_rng(0).normal(100.0, 20.0, size).astype(np.float32)
+    grid = Grid.plain(size, (rule.spacing_mm,) * 3)
+    suggest(package, Volume(noise, grid, modality="MR"), Prompt(), device, JobContext())
 
 
 def member_probabilities(
