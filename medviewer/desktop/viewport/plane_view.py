@@ -16,7 +16,6 @@ from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, QSize, Qt, Si
 from PySide6.QtGui import (
     QCloseEvent,
     QEnterEvent,
-    QImage,
     QMouseEvent,
     QPainter,
     QPaintEvent,
@@ -31,19 +30,15 @@ from medviewer.desktop.services import Services
 from medviewer.desktop.session import Changes, ReadingSession
 from medviewer.desktop.tool_protocol import Draft, Kind, PlanePosition, Tool, ToolStory, look_of
 from medviewer.desktop.viewport import drawing
-from medviewer.desktop.viewport.drags import CLICK_PX, DRAGS, WHEEL_ZOOM, Drag, Pointer, pan, zoom
-from medviewer.desktop.viewport.grey import GreySource, reduction
+from medviewer.desktop.viewport.base_picture import BasePicture, Wanted
+from medviewer.desktop.viewport.drags import CLICK_PX, DRAGS, Drag, Pointer, pan, zoom
+from medviewer.desktop.viewport.grey import GreySource
 from medviewer.desktop.viewport.layers import OverlayLayer
 from medviewer.desktop.viewport.overlay import box_in_cut, screen_rectangle
 from medviewer.desktop.viewport.placing import Placing
+from medviewer.desktop.viewport.wheel import Wheel, turn
 from medviewer.volume.plane import PlaneAxes, PlaneName, acquired_plane, plane_axes
 from medviewer.volume.volume import Volume
-
-#: Where picture pixels become larger than this on the screen they are drawn plain, so that one sees what was measured.
-SMOOTH_UP_TO = 24.0
-
-#: The wheel: units of angle for one slice, and pixels of a touchpad.
-WHEEL_UNITS, TOUCHPAD_PX = 120, 24
 
 #: A right press that ends sooner and nearer than this is a click.
 RIGHT_CLICK_S = 0.4
@@ -82,8 +77,7 @@ class PlaneViewport(QWidget):
         self._source, self._tools = source, tools
         self._axes = acquired_plane()
         self._placing: Placing | None = None
-        self._base: QPixmap | None = None
-        self._drawn: object = None
+        self._base = BasePicture(source)
         self._overlay = OverlayLayer()
         self._draft: Draft | None = None
         self._pointer: QPointF | None = None
@@ -91,7 +85,7 @@ class PlaneViewport(QWidget):
         self._drag_button = Qt.MouseButton.NoButton
         self._story: ToolStory | None = None
         self._story_position = -1
-        self._wheel = 0.0
+        self._wheel = Wheel()
         self._press: tuple[QPointF, float] | None = None
         self._texts = drawing.TextCache()
         session.changed.connect(self._on_changes)
@@ -183,7 +177,6 @@ class PlaneViewport(QWidget):
         """Keep zoom and middle; a fitted picture stays fitted."""
         if self._placing is not None:
             self._placing = self._placing.resized(self.width(), self.height())
-        self._base = None
 
     # -- changes of the session ------------------------------------------------------------------------------------
 
@@ -197,7 +190,8 @@ class PlaneViewport(QWidget):
         self.close_story()
         volume = self.volume
         self._axes = plane_axes(None if volume is None else volume.grid, self.name)
-        self._placing, self._base, self._drawn = None, None, None
+        self._placing = None
+        self._base.forget()
         self._overlay.forget()
         self.update()
 
@@ -208,7 +202,7 @@ class PlaneViewport(QWidget):
         if changes.slices is not None:
             self._source.forget_reduced()
             if self._axes.through != 0 or self.position in changes.slices:
-                self._drawn = None
+                self._base.forget()
             self.update()
         if changes.crosshair:
             if self._story is not None and self.position != self._story_position:
@@ -276,42 +270,11 @@ class PlaneViewport(QWidget):
     def _picture(self, volume: Volume) -> QPixmap:
         session = self._session
         self._source.use(volume, session.window, session.inverted)
+        placing = self.placing.resized(max(1, self.width()), max(1, self.height()))
         ratio = self.devicePixelRatioF()
-        placing, position = self.placing, self.position
-        wanted = (session.window, session.inverted, position, placing, ratio, self.smooth, self._axes)
-        if self._base is not None and self._drawn == wanted:
-            return self._base
-        size = QSize(max(1, round(self.width() * ratio)), max(1, round(self.height() * ratio)))
-        if self._base is None or self._base.size() != size:
-            self._base = QPixmap(size)
-            self._base.setDevicePixelRatio(ratio)
-        painter = QPainter(self._base)
-        painter.fillRect(0, 0, self.width() + 1, self.height() + 1, Qt.GlobalColor.black)
-        try:
-            self._paint_grey(painter, volume, placing, position, ratio)
-        finally:
-            painter.end()
-        self._drawn = wanted
-        return self._base
-
-    def _paint_grey(self, painter: QPainter, volume: Volume, placing: Placing, position: int, ratio: float) -> None:
-        rgb = self._source.rgb(self._axes, position)
-        if rgb is not None:
-            rgb = np.ascontiguousarray(rgb)
-            image = QImage(rgb.data, rgb.shape[1], rgb.shape[0], rgb.shape[1] * 3, QImage.Format.Format_RGB888)
-            reduce = 1
-        else:
-            reduce = reduction(placing.scale * min(placing.row_mm, placing.column_mm) * ratio)
-            grey = np.ascontiguousarray(self._source.cut(self._axes, position, reduce))
-            rows, columns = grey.shape
-            image = QImage(grey.data, columns, rows, columns, QImage.Format.Format_Grayscale8)
-            image = image.convertToFormat(QImage.Format.Format_RGB32)
-        smooth = self.smooth and placing.zoom < SMOOTH_UP_TO and not _is_whole(placing, ratio)
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, smooth)
-        left, top, width, height = placing.rectangle()
-        width *= image.width() * reduce / placing.columns
-        height *= image.height() * reduce / placing.rows
-        painter.drawImage(QRectF(left, top, width, height), image)
+        return self._base.picture(
+            Wanted(session.window, session.inverted, self._axes, self.position, placing, ratio, self.smooth)
+        )
 
     # -- pointer ---------------------------------------------------------------------------------------------------
 
@@ -512,40 +475,11 @@ class PlaneViewport(QWidget):
         """No value is shown for a pointer that is elsewhere."""
         self._move_pointer(None)
 
-    # -- wheel and touchpad ----------------------------------------------------------------------------------------
-
     def wheelEvent(self, event: QWheelEvent) -> None:
-        """A detent is a slice; with Ctrl it zooms; with Shift ten slices or the brush; with Alt opacity."""
+        """Slices, zoom, brush, time: see `wheel`."""
         event.accept()
-        if self.volume is None or event.phase() is Qt.ScrollPhase.ScrollMomentum:
-            return
-        held = event.modifiers()
-        pixels = event.pixelDelta()
-        angle = event.angleDelta()
-        if not pixels.isNull() and event.phase() is not Qt.ScrollPhase.NoScrollPhase:
-            self._wheel += (pixels.x() + pixels.y()) / TOUCHPAD_PX
-        else:
-            self._wheel += (angle.x() + angle.y()) / WHEEL_UNITS
-        if held & Qt.KeyboardModifier.ControlModifier:
-            turned, self._wheel = self._wheel, 0.0
-            where = event.position()
-            self.set_placing(self.placing.zoomed(WHEEL_ZOOM**turned, where.x(), where.y()))
-            return
-        steps = int(self._wheel)
-        self._wheel -= steps
-        if not steps:
-            return
-        if held & Qt.KeyboardModifier.ShiftModifier:
-            if self._session.annotating:
-                self._services.actions.do("brush-larger" if steps > 0 else "brush-smaller")
-            else:
-                self._session.scroll(self._axes, -10 * steps)
-        elif held & Qt.KeyboardModifier.AltModifier and self._services.actions.can("next-time"):
-            self._services.actions.do("previous-time" if steps > 0 else "next-time")
-        elif held & Qt.KeyboardModifier.AltModifier:
-            self._session.set_overlay(opacity=self._session.overlay_opacity + 0.05 * steps)
-        else:
-            self._session.scroll(self._axes, -steps)
+        if self.volume is not None:
+            turn(self, self._wheel, event)
 
     # -- looks -----------------------------------------------------------------------------------------------------
 
@@ -599,8 +533,3 @@ def _ended(step: Callable[[], object]) -> bool:
     except StopIteration:
         return True
     return False
-
-
-def _is_whole(placing: Placing, ratio: float) -> bool:
-    """True where one picture pixel is exactly one device pixel: nothing to smooth."""
-    return abs(placing.zoom * ratio - 1.0) < 1e-6 and abs(placing.row_mm - placing.column_mm) < 1e-9
