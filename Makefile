@@ -46,7 +46,7 @@ format: $(VENV)/.dev
 package: $(VENV)/.dev
 	sh packaging/linux/package.sh
 
-pictures: $(VENV)/.run
+pictures: demo
 	$(RUN)python docs/make_pictures.py
 
 clean:
