@@ -130,7 +130,7 @@ def retrain(
     share = 1.0 if replay.data is not None else KEEP_OF_RETRAINED
     averaged = [averaged_weights(old, new.state, share) for old, new in zip(states, fitted, strict=True)]
     calibration = dict(champion.calibration)
-    if calibration_cases:
+    if len(calibration_cases) >= LEAST_CALIBRATION:
         nets = package_of.nets_of(averaged, shape)
         calibration.update(
             package_of.calibrated(nets, calibration_cases, threshold=float(calibration.get("threshold", 0.5)))
