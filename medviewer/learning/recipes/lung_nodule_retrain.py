@@ -43,6 +43,8 @@ GOLDEN_PATIENTS, GOLDEN_SEED = 30, 907
 WATCHED = 6
 #: Patients of the calibration part that are looked at again after retraining.
 CALIBRATION_NODULES = 60
+#: Fewer cases than this say nothing about calibration: then the champion's goes on.
+LEAST_CALIBRATION = 15
 #: One patient in so many of the phantom replay is kept out of training and calibrates the candidate instead.
 CALIBRATION_PHANTOM_ONE_IN = 4
 #: Without the public data the candidate is this share of the retrained weights and the rest of the champion's (weights
