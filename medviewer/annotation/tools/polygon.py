@@ -29,13 +29,11 @@ def polygon_mask(corners: Sequence[tuple[float, float]], rows: int, columns: int
     points = np.asarray(corners, dtype=np.float64).reshape(-1, 2)
     if len(points) < 3 or not np.all(np.isfinite(points)):
         return np.zeros((rows, columns), dtype=np.bool_)
-    for (y0, x0), (y1, x1) in zip(points, np.roll(points, -1, axis=0), strict=True):
+    for start, end in zip(points.tolist(), np.roll(points, -1, axis=0).tolist(), strict=True):
+        (y0, x0), (y1, x1) = sorted((start, end))  # an edge is reckoned the same way from both sides, to the last bit
         if y0 == y1:
             continue
-        if y0 > y1:  # an edge is reckoned the same way from both sides, to the last bit
-            y0, x0, y1, x1 = y1, x1, y0, x0
-        low, high = y0, y1
-        first, last = max(0, int(np.ceil(low))), min(rows, int(np.ceil(high)))
+        first, last = max(0, int(np.ceil(y0))), min(rows, int(np.ceil(y1)))
         if last <= first:
             continue
         y = np.arange(first, last)
