@@ -266,9 +266,7 @@ class Story:
 
         with self.step("library") as step:
             count = add_to_library(self.store, [read_patient(w.result()) for w in written])
-            step.detail = (
-                f"{count} nodules of other synthetic patients lie in the library, with pictures"
-            )
+            step.detail = f"{count} nodules of other synthetic patients lie in the library, with pictures"
 
     def _retrain(self) -> str:
         champion = self.store.champion(TASK)
