@@ -216,12 +216,15 @@ def test_a_failing_disk_at_done_loses_nothing(desk: Desk, monkeypatch: pytest.Mo
     assert desk.column.queue.done_button.isEnabled(), "one can press Done again"
 
 
-def fill_queue(patients: int = 14) -> int:
-    """Cases of many patients; gives how many wait (others are held out)."""
+def fill_queue(pending: int) -> int:
+    """Cases of as many patients as it takes until so many wait (others are held out); gives how many wait."""
     queue = open_queue()
     sample = {"images": np.zeros((1, 96, 96), np.float32), "mask": np.ones((1, 96, 96), np.float32)}
-    added = [queue.add(NewCase(SEGMENT.task, f"patient {n}", sample)) for n in range(patients)]
-    return sum(case.state == "pending" for case in added)
+    patients = (f"patient {n}" for n in range(1000))
+    waiting = 0
+    while waiting < pending:
+        waiting += queue.add(NewCase(SEGMENT.task, next(patients), sample)).state == "pending"
+    return waiting
 
 
 REPORT = {
@@ -258,17 +261,17 @@ class ScriptedTraining:
 def test_train_is_off_with_its_reason_until_enough_patients_wait(desk: Desk) -> None:
     assert not desk.column.training._first.button.isEnabled()
     assert "at least 10 patients" in desk.column.training._first.button.toolTip()
-    waiting = fill_queue()
-    desk.circle.training.read_queue()
-    desk.wait(lambda: desk.column.training.view.corrections == waiting)
-    assert desk.column.training._first.button.isEnabled() == (waiting >= 10)
-    assert desk.column.tabs.tabText(2) == f"Queue {waiting}"
+    for waiting, enough in ((9, False), (10, True)):
+        fill_queue(waiting)
+        desk.circle.training.read_queue()
+        desk.wait(lambda waiting=waiting: desk.column.training.view.patients == waiting)
+        assert desk.column.training._first.button.isEnabled() == enough
+    assert "Queue 1" in desk.column.tabs.tabText(2)
 
 
 @pytest.fixture
 def ready(desk: Desk) -> Desk:
-    while fill_queue(16) < 10:
-        pass
+    fill_queue(10)
     desk.circle.training.read_queue()
     desk.wait(lambda: desk.column.training.view.why_not is None)
     return desk

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from medviewer.desktop.panels.gate import GateTable, GateView, Verdict
@@ -25,6 +26,10 @@ class TrainingState(StrEnum):
     CANCELLING = "cancelling"
     JUDGED = "judged"
     FAILED = "failed"
+
+
+#: A child process is at work.
+AT_WORK = (TrainingState.RUNNING, TrainingState.JUDGING, TrainingState.CANCELLING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +156,7 @@ class TrainingCard(Card):
             corrections = count_text(view.corrections, "correction")
             waiting = f"{corrections}, {count_text(view.patients, 'patient')}"
         self.set_note(waiting)
-        at_work = state in (TrainingState.RUNNING, TrainingState.JUDGING, TrainingState.CANCELLING)
+        at_work = state in AT_WORK
         judged = state is TrainingState.JUDGED and view.gate is not None
         tones = {Verdict.PASSED: "good", Verdict.REFUSED: "bad", Verdict.CANNOT_TELL: "warn"}
         self.set_tone(tones[view.gate.verdict] if judged and view.gate is not None else "")
@@ -179,6 +184,12 @@ class TrainingCard(Card):
             if view.previous
             else "There is no earlier champion to go back to"
         )
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """The curves are made only where they are seen: when the page is turned to this card."""
+        super().showEvent(event)
+        if self._view.state in AT_WORK:
+            self._show_curves(self._view.curves)
 
     def _show_curves(self, data: CurveData | None) -> None:
         if data is not None and self._curves is None and self.isVisible():
