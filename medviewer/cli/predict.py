@@ -71,6 +71,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _shown(name: str, value: float) -> str:
+    """Two decimals; a probability is never shown as a certainty."""
+    if name == "probability" and not 0.005 <= value < 0.995:
+        return ">0.99" if value > 0.5 else "<0.01"
+    return f"{value:.2f}"
+
+
 def _tell(document: dict[str, object], out: Path | None) -> None:
     print(f"{document['task']} (model {document['model']}, {document['device']}, {document['seconds']} s)")
     for segment in document["segments"]:  # type: ignore[attr-defined]
@@ -81,7 +88,7 @@ def _tell(document: dict[str, object], out: Path | None) -> None:
         if document[name] is not None:
             bounds = document["interval" if name == "probability" else "rating_interval"]
             between = "" if bounds is None else "  [{:.2f} to {:.2f}]".format(*bounds)  # type: ignore[misc]
-            print(f"  {name:<12}{document[name]:.2f}{between}")
+            print(f"  {name:<12}{_shown(name, float(document[name]))}{between}")  # type: ignore[arg-type]
     for case in document["similar"]:  # type: ignore[attr-defined]
         print(f"  similar     {case['case']}  distance {case['distance']:.3f}  {case['label']}")
     if document["check_first"]:
