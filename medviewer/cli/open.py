@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--layout", choices=tuple(LAYOUTS), help="one view, or three planes with a crosshair (2x2 and mpr mean planes)"
     )
     parser.add_argument("--task", help="the task that suggestions use first")
+    parser.add_argument("--at", metavar="X,Y,Z", help="ask for a suggestion at this place (mm, LPS)")
     parser.add_argument("--size", metavar="WxH", help="size of the window in pixels")
 
 
@@ -38,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     for path in arguments.paths:
         if not path.exists():
             raise BadInput("there is nothing at this path", path=path)
+    from medviewer.cli.render import point_of
     from medviewer.desktop.app import Wish, run_window
 
     return run_window(
@@ -47,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
             after_seconds=arguments.after_seconds,
             layout=LAYOUTS.get(arguments.layout),
             task=arguments.task,
+            at_lps=None if arguments.at is None else point_of(arguments.at),
             size=None if arguments.size is None else size_of(arguments.size),
         )
     )

@@ -47,8 +47,9 @@ def leave_window_open(story: Story) -> bool:
     frozen = getattr(sys, "frozen", False)
     command = [sys.executable] if frozen else [sys.executable, "-m", "medviewer"]
     environment = {**os.environ, "MEDVIEWER_NOTICE": "accepted"}
+    place = [] if story.target is None else [f"--at={','.join(str(v) for v in story.target)}"]
     subprocess.Popen(
-        [*command, "open", str(story.chest), "--layout", "planes"],
+        [*command, "open", str(story.chest), "--layout", "planes", *place],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

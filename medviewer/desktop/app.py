@@ -26,6 +26,7 @@ from medviewer.desktop.notice import Notice, accept, is_accepted
 from medviewer.desktop.opening import import_pydicom
 from medviewer.desktop.viewport.view_grid import Layout
 from medviewer.errors import BadInput, MedviewerError
+from medviewer.inference.prompt import Prompt
 from medviewer.jobs import JobContext
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Wish:
         layout: "one" or "planes"; None leaves it to stack and room.
         task: the task that suggestions use first.
         size: of the window in pixels, None for what the screen has.
+        at_lps: a suggestion is asked for at this place (mm, LPS) once the study is there.
     """
 
     paths: tuple[Path, ...] = ()
@@ -60,6 +62,7 @@ class Wish:
     layout: str | None = None
     task: str | None = None
     size: tuple[int, int] | None = None
+    at_lps: tuple[float, float, float] | None = None
 
 
 def make_window() -> MainWindow:
@@ -165,6 +168,8 @@ def run_window(wish: Wish) -> int:
     def filled() -> None:
         if wish.task is not None and window.actions_table.has(f"task:{wish.task}"):
             window.actions_table.do(f"task:{wish.task}")
+        if wish.at_lps is not None:
+            ask_when_ready(window, wish.at_lps)
 
     def fill() -> None:
         fill_right_column_soon(window, filled)
@@ -189,6 +194,26 @@ def run_window(wish: Wish) -> int:
     if outcome[0]:
         raise BadInput("the screenshot could not be written", path=wish.screenshot)
     return code
+
+
+def ask_when_ready(window: MainWindow, point_lps: tuple[float, float, float]) -> None:
+    """Ask for a suggestion as soon as the study is loaded and may be edited; who asks first is not disturbed."""
+    session = window.session
+    waiting = QTimer(window)
+
+    def look() -> None:
+        volume = session.volume
+        if volume is None or session.editor is None or not bool(volume.loaded.all()):
+            return
+        waiting.stop()
+        if volume.grid is not None and volume.grid.contains_lps(point_lps) and session.proposal is None:
+            session.move_crosshair(volume.grid.lps_to_index(point_lps))
+            session.ask(Prompt.of(point_lps=point_lps))
+        else:
+            window.status.say("The place to ask about lies outside this study.", "warn")
+
+    waiting.timeout.connect(look)
+    waiting.start(50)
 
 
 def _place(window: MainWindow, app: QApplication, wish: Wish) -> None:

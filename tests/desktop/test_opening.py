@@ -156,3 +156,21 @@ def test_series_cards_are_chosen_by_a_click(qtbot, window, tmp_path):
         qtbot.mouseClick(other, Qt.MouseButton.LeftButton, pos=QPoint(80, 20))
     assert window.session.stack.id == other.stack.id
     assert other.isChecked() and sum(card.isChecked() for card in window.series.cards) == 1
+
+
+def test_a_place_given_at_start_is_asked_about_once_the_study_is_there(qtbot, window, study):
+    from medviewer.annotation.editor import Editor
+    from medviewer.annotation.segmentation import Segmentation
+    from medviewer.desktop.app import ask_when_ready
+
+    asked = []
+    window.session.asked.connect(asked.append)
+    point = (10.0, 20.0, 120.0)
+    ask_when_ready(window, point)
+    opened(qtbot, window, [study])
+    assert asked == []
+    volume = window.session.volume
+    window.session.editor = Editor(Segmentation(volume.grid))
+    qtbot.waitUntil(lambda: len(asked) == 1, timeout=3000)
+    assert asked[0].point_lps == point
+    assert np.allclose(window.session.crosshair_lps, point)
