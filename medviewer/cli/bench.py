@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from medviewer.cli.arguments import point
 from medviewer.errors import BadInput
 
 NAMES = ("scan", "load", "scroll", "window", "responsiveness")
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to measure, and on what."""
     parser.add_argument("name", metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="a CT series, or a ZIP of one")
-    parser.add_argument("--at", metavar="X,Y,Z", help="responsiveness: a nodule in FOLDER, mm (LPS)")
+    parser.add_argument("--at", type=point, metavar="X,Y,Z", help="responsiveness: a nodule in FOLDER, mm (LPS)")
     parser.add_argument("--seconds", type=float, default=15.0, help="responsiveness: length of each part (15)")
 
 
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     if name == "responsiveness":
         from medviewer.bench.responsiveness import measure, verdict
 
-        document = measure(folder, _point(arguments.at), arguments.seconds)
+        document = measure(folder, arguments.at, arguments.seconds)
         text = verdict(document)
     else:
         document = _read(name, folder)
@@ -59,11 +60,3 @@ def _read(name: str, folder: Path | None) -> Mapping[str, Any]:
     if name == "load":
         return reading.load_figures(folder)
     return reading.picture_figures(name, folder)
-
-
-def _point(text: str | None) -> tuple[float, float, float] | None:
-    if text is None:
-        return None
-    from medviewer.cli.render import point_of
-
-    return point_of(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from medviewer.cli.arguments import point, size
 from medviewer.errors import BadInput
 
 #: What people call the layouts elsewhere, and ours.
@@ -22,16 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--layout", choices=tuple(LAYOUTS), help="one view, or three planes with a crosshair (2x2 and mpr mean planes)"
     )
     parser.add_argument("--task", help="the task that suggestions use first")
-    parser.add_argument("--at", metavar="X,Y,Z", help="ask for a suggestion at this place (mm, LPS)")
-    parser.add_argument("--size", metavar="WxH", help="size of the window in pixels")
-
-
-def size_of(text: str) -> tuple[int, int]:
-    """1366x768 as two numbers."""
-    parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isdigit() and 16 <= int(part) <= 16384 for part in parts):
-        raise BadInput(f"wrong size {text!r}", remedy="write WIDTHxHEIGHT in pixels, 1366x768 say")
-    return int(parts[0]), int(parts[1])
+    parser.add_argument("--at", type=point, metavar="X,Y,Z", help="ask for a suggestion at this place (mm, LPS)")
+    parser.add_argument("--size", type=size, metavar="WxH", help="size of the window in pixels")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,7 +32,6 @@ def run(arguments: argparse.Namespace) -> int:
     for path in arguments.paths:
         if not path.exists():
             raise BadInput("there is nothing at this path", path=path)
-    from medviewer.cli.render import point_of
     from medviewer.desktop.app import Wish, run_window
 
     return run_window(
@@ -49,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
             after_seconds=arguments.after_seconds,
             layout=LAYOUTS.get(arguments.layout),
             task=arguments.task,
-            at_lps=None if arguments.at is None else point_of(arguments.at),
-            size=None if arguments.size is None else size_of(arguments.size),
+            at_lps=arguments.at,
+            size=arguments.size,
         )
     )

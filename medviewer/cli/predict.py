@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from medviewer.cli.arguments import box, point
 from medviewer.cli.output import context_for_terminal, print_json
 from medviewer.errors import BadInput, Refused
 
@@ -17,18 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", type=Path, help="folder, file or ZIP")
     parser.add_argument("--stack", metavar="ID", help="a stack of `medviewer inspect`; else the one that suits")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--at", metavar="X,Y,Z", type=_numbers, help="click, LPS millimetres")
-    where.add_argument("--box", metavar="X0,Y0,Z0,X1,Y1,Z1", type=_numbers, help="box, LPS millimetres")
+    where.add_argument("--at", metavar="X,Y,Z", type=point, help="click, LPS millimetres")
+    where.add_argument("--box", metavar="X0,Y0,Z0,X1,Y1,Z1", type=box, help="box, LPS millimetres")
     parser.add_argument("--out", metavar="FILE", type=Path, help="mask as .dcm (SEG), .nii.gz or .nrrd")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--model", metavar="VERSION", help="another version than the one in use")
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} are no numbers with commas between them") from error
 
 
 def run(arguments: argparse.Namespace) -> int:

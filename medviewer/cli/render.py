@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from medviewer.cli.open import size_of
+from medviewer.cli.arguments import point, size
 from medviewer.errors import BadInput
 
 HELP = "one picture of a stack as the window shows it"
@@ -18,21 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stack", metavar="ID", help="the stack, as `medviewer inspect` names it (the first volume)")
     parser.add_argument("--plane", choices=("axial", "coronal", "sagittal"), help="the plane (the acquired one)")
     parser.add_argument("--slice", type=int, metavar="K", help="index of the cut, from 0")
-    parser.add_argument("--at", metavar="X,Y,Z", help="a point in mm (LPS) that the cut goes through")
+    parser.add_argument("--at", type=point, metavar="X,Y,Z", help="a point in mm (LPS) that the cut goes through")
     parser.add_argument("--window", metavar="W,L or NAME", help="width and level, a preset's name, auto or file")
     parser.add_argument("--invert", action="store_true", help="invert the grey scale")
     parser.add_argument("--overlay", type=Path, metavar="FILE", help="a segmentation to lay over it (SEG, NIfTI, NRRD)")
-    parser.add_argument("--size", metavar="WxH", default="900x900", help="size of the picture in pixels (900x900)")
+    parser.add_argument(
+        "--size", type=size, metavar="WxH", default=(900, 900), help="size of the picture in pixels (900x900)"
+    )
     parser.add_argument("--no-text", action="store_true", help="without text, letters and scale bar")
-
-
-def point_of(text: str) -> tuple[float, float, float]:
-    """X,Y,Z in mm as three numbers; raises BadInput for anything else."""
-    try:
-        x, y, z = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise BadInput(f"wrong point {text!r}", remedy="write X,Y,Z in mm (LPS)") from error
-    return x, y, z
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,11 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
             stack_id=arguments.stack,
             plane=arguments.plane,
             position=arguments.slice,
-            at_lps=None if arguments.at is None else point_of(arguments.at),
+            at_lps=arguments.at,
             window=arguments.window,
             inverted=arguments.invert,
             overlay=arguments.overlay,
-            size=size_of(arguments.size),
+            size=arguments.size,
             with_text=not arguments.no_text,
         ),
         arguments.out,

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from medviewer.cli.arguments import point
 from medviewer.cli.output import context_for_terminal, print_json
 from medviewer.errors import BadInput, Refused
 
@@ -17,18 +18,11 @@ MOST = 1000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """PATH, where to look, and how many."""
     parser.add_argument("path", metavar="PATH", type=Path, help="folder, file or ZIP")
-    parser.add_argument("--at", metavar="X,Y,Z", type=_point, required=True, help="click, LPS millimetres")
+    parser.add_argument("--at", metavar="X,Y,Z", type=point, required=True, help="click, LPS millimetres")
     parser.add_argument("-k", type=int, default=5, help="how many cases (5)")
     parser.add_argument("--stack", metavar="ID", help="a stack of `medviewer inspect`; else the one that suits")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--model", metavar="VERSION", help="another version than the one in use")
-
-
-def _point(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} are no numbers with commas between them") from error
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -164,8 +164,8 @@ def test_abstaining_is_exit_code_3_with_the_reason(store: Path, run: Run, tmp_pa
     [
         (("predict", "nonsense", "PATH"), 2, "known tasks: blob-segment"),
         (("predict", TASK, "PATH", "--at", "900,0,0"), 2, "outside the volume"),
-        (("predict", TASK, "PATH", "--at", "-1,2"), 2, "three coordinates"),
-        (("predict", TASK, "PATH", "--at", "a,b,c"), 2, "no numbers"),
+        (("predict", TASK, "PATH", "--at", "-1,2"), 2, "write 3 numbers"),
+        (("predict", TASK, "PATH", "--at", "a,b,c"), 2, "wrong point"),
         (("predict", TASK, "PATH", "--stack", "zz"), 2, "no stack 'zz'"),
         (("predict", TASK, "PATH", "--out", "mask.png"), 2, "written as .dcm"),
         (("predict", TASK, "PATH", "--out", "mask.dcm"), 3, "needs DICOM images"),
