@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from medviewer.errors import BadInput
+
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -42,7 +44,14 @@ def _user(kind: str) -> Path:
             "config": platformdirs.user_config_path,
         }[kind]
         folder = base("medviewer", appauthor=False)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise BadInput(
+            f"the folder for your work cannot be made ({error.strerror})",
+            path=folder,
+            remedy="give it write permission, or set MEDVIEWER_HOME to a folder that can be written",
+        ) from error
     return folder
 
 

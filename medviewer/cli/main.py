@@ -72,10 +72,14 @@ def _report(error: MedviewerError, wants_json: bool) -> int:
 def _bug(wants_json: bool, debug: bool) -> int:
     from medviewer.places import log_folder
 
-    log = log_folder() / "medviewer.log"
-    with log.open("a", encoding="utf-8") as file:
-        file.write(traceback.format_exc())
-    sentence = f"a bug of ours; the details lie in {log}"
+    trace = traceback.format_exc()
+    try:
+        log = log_folder() / "medviewer.log"
+        with log.open("a", encoding="utf-8") as file:
+            file.write(trace)
+        sentence = f"a bug of ours; the details lie in {log}"
+    except (MedviewerError, OSError):
+        sentence = "a bug of ours; the log cannot be written, so run the same with --debug to see the details"
     if wants_json:
         from medviewer.cli.output import print_json
 

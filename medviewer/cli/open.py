@@ -31,7 +31,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Open the window."""
     for path in arguments.paths:
         if not path.exists():
+            word = str(path)
+            if "/" not in word and "\\" not in word and "." not in word:
+                raise BadInput(f"there is no verb and no file named {word!r}", remedy="see `medviewer --help`")
             raise BadInput("there is nothing at this path", path=path)
+    if arguments.task is not None:
+        from medviewer.inference.store import ModelStore
+
+        if arguments.task not in (known := ModelStore().tasks()):
+            raise BadInput(f"there is no task {arguments.task!r}", remedy=f"known are {', '.join(known)}")
     from medviewer.desktop.app import Wish, run_window
 
     return run_window(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from medviewer.cli.arguments import box, point
@@ -54,12 +55,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out is not None and suggestion.abstained is None:
         save_suggestion(arguments.out, suggestion, stack.at_time(0), package)
     document = {**suggestion.as_json(), "stack": stack.id}
+    if suggestion.abstained is not None:
+        refused = Refused(f"no suggestion: {suggestion.abstained.rstrip('.')}")
+        if not arguments.json:
+            raise refused
+        print_json({**document, "error": refused.sentence, "exit_code": refused.exit_code})
+        print(refused.sentence, file=sys.stderr)
+        return refused.exit_code
     if arguments.json:
         print_json(document)
-    if suggestion.abstained is not None:
-        if arguments.json:
-            return Refused.exit_code
-        raise Refused(f"no suggestion: {suggestion.abstained.rstrip('.')}")
     if not arguments.json:
         _tell(document, arguments.out)
     return 0

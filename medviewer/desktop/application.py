@@ -11,12 +11,30 @@ from medviewer import __version__
 from medviewer.desktop.theme import use_theme
 from medviewer.errors import MissingHere
 
-_DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-
 
 def has_display() -> bool:
     """True where Qt can open a window, or was told how to do without."""
-    return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in _DISPLAYS)
+    if not sys.platform.startswith("linux") or os.environ.get("QT_QPA_PLATFORM"):
+        return True
+    if os.environ.get("WAYLAND_DISPLAY"):
+        return True
+    return bool(os.environ.get("DISPLAY")) and _x_server_answers()
+
+
+def _x_server_answers() -> bool:
+    """Whether the X server of DISPLAY lets us in: Qt ends the whole process where it does not."""
+    import ctypes
+    import ctypes.util
+
+    name = ctypes.util.find_library("xcb")
+    if name is None:
+        return True  # Qt itself will say what is missing
+    xcb = ctypes.CDLL(name)
+    xcb.xcb_connect.restype = ctypes.c_void_p
+    connection = ctypes.c_void_p(xcb.xcb_connect(None, None))
+    answers = int(xcb.xcb_connection_has_error(connection)) == 0
+    xcb.xcb_disconnect(connection)
+    return answers
 
 
 def application(*, needs_screen: bool = False) -> QApplication:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QByteArray
-from PySide6.QtGui import QImageWriter
+from PySide6.QtCore import QBuffer, QIODevice
 
 from medviewer.desktop.application import application, has_display
 from medviewer.errors import BadInput, SaveFailed
+from medviewer.formats.atomic import write_whole
 from medviewer.formats.catalog import Stack
 from medviewer.jobs import JobContext
 from medviewer.volume.plane import PlaneName, nearest_plane
@@ -110,9 +110,13 @@ def render(picture: Picture, out: Path) -> Mapping[str, Any]:
     _go(picture, session, view)
     if picture.overlay is not None:
         _lay_over(picture.overlay, session, volume)
+    if not out.parent.is_dir():
+        raise SaveFailed("the picture could not be written: there is no such folder", path=out.parent)
+    buffer = QBuffer()
+    buffer.open(QIODevice.OpenModeFlag.WriteOnly)
     image = view.grab().toImage()
-    if not QImageWriter(str(out), QByteArray(b"png")).write(image):
-        raise SaveFailed("the picture could not be written", path=out, remedy="choose another folder")
+    image.save(buffer, "PNG")  # type: ignore[call-overload]
+    write_whole(out, bytes(buffer.data().data()))
     return {
         "out": str(out),
         "stack": stack.id,
