@@ -24,7 +24,11 @@ from medviewer.annotation.journal import (
 from medviewer.annotation.journal_file import HEADER, MAGIC, JournalFile, is_locked
 from medviewer.annotation.operations import Operation
 from medviewer.annotation.segmentation import Box, Segmentation
-from medviewer.errors import BadInput, Refused
+from medviewer.errors import BadInput, Refused, SaveFailed
+from medviewer.formats.atomic import write_whole
+
+#: What every payload begins with: a deflate stream of the fast kind.
+_PAYLOAD_START = zlib.compress(b"", codec.COMPRESSION)[:2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,8 @@ class Unfinished:
         stack_id: the Stack that was edited.
         facts: what the program noted for people.
         started, changed: when (UTC).
-        steps: how many strokes and other steps it holds.
+        steps: how many strokes and other steps it holds (without what lies behind damage).
+        lost: whole records behind damage in the middle: they cannot be replayed.
     """
 
     path: Path
@@ -45,6 +50,7 @@ class Unfinished:
     started: datetime
     changed: datetime
     steps: int
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +66,8 @@ class Recovered:
         records: number of the last whole record.
         good_bytes: length of the whole records; behind them lies a torn one where `torn`.
         torn: True where the end of the file was not readable (the process died while it wrote).
+        lost: whole records behind the first one that was not readable. None after a crash, which tears the last record
+            only; some where the medium was damaged, and then work of a person is missing.
     """
 
     path: Path
@@ -70,18 +78,36 @@ class Recovered:
     records: int
     good_bytes: int
     torn: bool
+    lost: int = 0
 
 
-def _payloads(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(end of the record in the file, payload) of every whole record."""
-    at = len(MAGIC)
-    while at + HEADER.size <= len(data):
-        length, check = HEADER.unpack_from(data, at)
-        payload = data[at + HEADER.size : at + HEADER.size + length]
-        if len(payload) < length or zlib.crc32(payload) != check:
-            return
-        at += HEADER.size + length
+def _payload_at(data: bytes, at: int) -> bytes | None:
+    """Payload of the record that begins at a byte; None if no whole record does."""
+    if at + HEADER.size > len(data):
+        return None
+    length, check = HEADER.unpack_from(data, at)
+    start = at + HEADER.size
+    if length == 0 or start + length > len(data) or zlib.crc32(memoryview(data)[start : start + length]) != check:
+        return None
+    return data[start : start + length]
+
+
+def _payloads(data: bytes, at: int = len(MAGIC)) -> Iterator[tuple[int, bytes]]:
+    """(end of the record in the file, payload) of every whole record from a byte on, up to the first broken one."""
+    while (payload := _payload_at(data, at)) is not None:
+        at += HEADER.size + len(payload)
         yield at, payload
+
+
+def _lost_behind(data: bytes, good: int) -> int:
+    """How many whole records lie behind the first broken one, found by how a record's payload begins."""
+    lost = 0
+    at = data.find(_PAYLOAD_START, good + HEADER.size)
+    while at >= 0:
+        ends = [end for end, _ in _payloads(data, at - HEADER.size)]
+        lost += len(ends)
+        at = data.find(_PAYLOAD_START, ends[-1] + HEADER.size if ends else at + 1)
+    return lost
 
 
 def _read(path: Path) -> bytes:
@@ -143,7 +169,9 @@ def recover(path: Path) -> Recovered:
     open_step = editor.is_open
     editor.finish()
     facts = {k: v for k, v in head["facts"].items() if k != "steps"}
-    return Recovered(path, segmentation, editor.history, facts, steps + open_step, number, good, good < len(data))
+    torn = good < len(data)
+    lost = _lost_behind(data, good) if torn else 0
+    return Recovered(path, segmentation, editor.history, facts, steps + open_step, number, good, torn, lost)
 
 
 def _replay(editor: Editor, record: Mapping[str, Any], operation: Operation | None) -> None:
@@ -175,22 +203,62 @@ def resume(
 ) -> Editor:
     """Go on where a recovered journal ends: an editor with its undo history whose edits go into the same file.
 
+    What is not readable is kept beside it (`keep_damaged`) before it is cut off.
+
     Raises:
         BadInput: another window is at work on it.
+        SaveFailed: whole records lie behind damage, and they could not be kept: nothing was cut off.
     """
     if is_locked(lock_path(recovered.path)):
         raise BadInput("another window is at work on this case", path=recovered.path, remedy="go on there")
     journal = Journal(recovered.path, recovered.segmentation, recovered.facts, listeners or JournalListeners(), opener)
     if recovered.torn:
+        keep_damaged(recovered)
         with recovered.path.open("r+b") as file:
             file.truncate(recovered.good_bytes)
     journal.continue_after(recovered.records)
     return Editor(recovered.segmentation, recovered.history, journal)
 
 
+def keep_damaged(recovered: Recovered) -> Path | None:
+    """Copy a journal that is not readable to its end beside itself, flushed; asked again, the same copy is given.
+
+    Raises:
+        SaveFailed: it could not be copied, though whole records lie behind the damage. A torn end, which holds nothing
+            that was ever announced, is copied where that is possible (None: it was not, or nothing is torn).
+    """
+    if not recovered.torn:
+        return None
+    data = _read(recovered.path)
+    try:
+        return _kept_beside(recovered.path, data)
+    except SaveFailed:
+        if recovered.lost:
+            raise
+        return None
+
+
+def _kept_beside(path: Path, data: bytes) -> Path:
+    """A whole copy `NAME.journal.damaged`; an older one of other content stays and the new one is numbered."""
+    for n in range(1, 1000):
+        kept = path.with_name(f"{path.name}.damaged" if n == 1 else f"{path.name}.damaged-{n}")
+        try:
+            same = kept.read_bytes() == data
+        except FileNotFoundError:
+            write_whole(kept, data)
+            return kept
+        except OSError:
+            continue
+        if same:
+            return kept
+    raise SaveFailed("too many damaged copies of this journal are kept", path=path, remedy="move them elsewhere")
+
+
 def forget(path: Path) -> None:
-    """Throw the work of a journal away, after a person said so."""
+    """Throw the work of a journal away, after a person said so; with it the copies of it that were damaged."""
     path.unlink(missing_ok=True)
+    for kept in path.parent.glob(f"{path.name}.damaged*"):
+        kept.unlink(missing_ok=True)
     lock_path(path).unlink(missing_ok=True)
 
 
@@ -208,25 +276,29 @@ def unfinished(folder: Path | None = None, *, stack_id: str | None = None) -> tu
             one = _summary(path, stack_id)
         except (BadInput, Refused, ValueError):
             continue
-        if one is not None and one.steps:
+        if one is not None and (one.steps or one.lost):
             found.append(one)
     return tuple(sorted(found, key=lambda u: u.changed, reverse=True))
 
 
 def _summary(path: Path, stack_id: str | None) -> Unfinished | None:
-    records = _payloads(_read(path))
+    data = _read(path)
+    records = _payloads(data)
     first = next(records, None)
     if first is None:
         return None
+    good = first[0]
     head, _, _ = codec.unpack(first[1])
     if stack_id is not None and head["stack"] != stack_id:
         return None
     steps, is_open = int(head["facts"].get("steps", 0)), False
-    for _, payload in records:
+    for end, payload in records:
+        good = end
         kind = codec.kind_of(payload)
         steps += kind in ("do", "end")
         is_open = kind == "part"
     changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     started = datetime.fromisoformat(head["time"])
     facts = {k: v for k, v in head["facts"].items() if k != "steps"}
-    return Unfinished(path, str(head["stack"]), facts, started, changed, steps + is_open)
+    lost = _lost_behind(data, good) if good < len(data) else 0
+    return Unfinished(path, str(head["stack"]), facts, started, changed, steps + is_open, lost)

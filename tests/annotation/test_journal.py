@@ -17,11 +17,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from medviewer.annotation import journal as journal_module
+from medviewer.annotation import recovery as recovery_module
 from medviewer.annotation.editor import Editor
 from medviewer.annotation.journal import Journal, JournalListeners
 from medviewer.annotation.journal_file import MAGIC, JournalFile
 from medviewer.annotation.operations import AddSegment, Paint
-from medviewer.annotation.recovery import forget, recover, resume, unfinished
+from medviewer.annotation.recovery import forget, keep_damaged, recover, resume, unfinished
 from medviewer.annotation.segmentation import Segment, Segmentation
 from medviewer.errors import BadInput, SaveFailed
 from medviewer.volume.grid import Grid
@@ -130,6 +131,78 @@ def test_recovery_bears_a_torn_end_at_every_byte(tmp_path: Path) -> None:
     assert isinstance(continued.journal, Journal)
     continued.journal.close(discard=False)
     assert recover(torn).segmentation.voxels(1) == 10 and not recover(torn).torn
+
+    (kept,) = tmp_path.glob("torn.journal.damaged*")
+    assert kept.read_bytes() == flipped, "what was cut off is kept beside"
+
+
+def _damaged(folder: Path, at_record: int, byte: int) -> tuple[Path, bytes]:
+    """A journal of seven records, one byte of one of which is flipped: (path, its bytes)."""
+    editor, journal = _editor(folder)
+    ends = [journal.path.stat().st_size]
+    editor.do(AddSegment(Segment.named(1, "nodule")))
+    ends.append(journal.path.stat().st_size)
+    for row in range(5):
+        editor.do(_dab(row=row))
+        ends.append(journal.path.stat().st_size)
+    journal.close(discard=False)
+    data = bytearray(journal.path.read_bytes())
+    data[ends[at_record - 1] + byte] ^= 0xFF
+    journal.path.write_bytes(data)
+    return journal.path, bytes(data)
+
+
+@pytest.mark.parametrize("byte", [0, 3, 5, 8, 30], ids=["length", "huge length", "checksum", "first", "inside"])
+def test_damage_in_the_middle_is_told_from_a_torn_end_and_nothing_is_thrown_away(tmp_path: Path, byte: int) -> None:
+    path, data = _damaged(tmp_path, 3, byte)
+    recovered = recover(path)
+    assert recovered.torn and recovered.lost == 3, "three whole strokes follow the damaged one"
+    assert recovered.segmentation.voxels(1) == 5
+    (found,) = unfinished(tmp_path)
+    assert found.lost == 3
+    kept = keep_damaged(recovered)
+    assert kept == path.with_name(f"{path.name}.damaged")
+    continued = resume(recovered)
+    continued.do(_dab(row=4))
+    assert isinstance(continued.journal, Journal)
+    continued.journal.close(discard=False)
+    assert kept.read_bytes() == data and not path.with_name(f"{path.name}.damaged-2").exists()
+    assert recover(path).segmentation.voxels(1) == 10 and recover(path).lost == 0
+
+
+def test_a_journal_damaged_in_its_first_step_is_still_offered(tmp_path: Path) -> None:
+    path, _ = _damaged(tmp_path, 1, 20)
+    (found,) = unfinished(tmp_path)
+    assert (found.path, found.steps, found.lost) == (path, 0, 5)
+
+
+def test_a_second_damage_does_not_overwrite_what_was_kept_of_the_first(tmp_path: Path) -> None:
+    path, first = _damaged(tmp_path, 3, 30)
+    one = keep_damaged(recover(path))
+    path.write_bytes(second := first[:-3])
+    two = keep_damaged(recover(path))
+    assert one is not None and two is not None
+    assert (one.read_bytes(), two.read_bytes()) == (first, second)
+    forget(path)
+    assert list(tmp_path.glob("*.damaged*")) == [], "thrown away means all of it"
+
+
+def test_damage_that_cannot_be_kept_is_not_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, data = _damaged(tmp_path, 3, 30)
+
+    def full(path: Path, _data: bytes) -> None:
+        raise SaveFailed("the file could not be saved: No space left on device", path=path)
+
+    monkeypatch.setattr(recovery_module, "write_whole", full)
+    recovered = recover(path)
+    with pytest.raises(SaveFailed):
+        resume(recovered)
+    assert path.read_bytes() == data
+    path.write_bytes(whole := data[: recover(path).good_bytes] + b"torn")
+    continued = resume(recover(path))  # a torn end holds nothing: the work goes on
+    assert isinstance(continued.journal, Journal)
+    continued.journal.close(discard=False)
+    assert path.read_bytes() == whole[:-4]
 
 
 def test_what_is_no_journal_is_refused_with_a_sentence(tmp_path: Path) -> None:
