@@ -153,8 +153,17 @@ def _add_study(
     volume = load_volume(stack, context)
     segments = _segments(laid, stack.id)
     segmentation = Segmentation.from_labelmap(stack.grid, laid.labelmap, segments, stack.id)
-    work, patient = by_hand(author), arguments.patient
-    done = finish(facts, stack, volume, segmentation, work, queue=queue, patient_id=patient, context=context)
+    done = finish(
+        facts,
+        stack,
+        volume,
+        segmentation,
+        by_hand(author),
+        queue=queue,
+        patient_id=arguments.patient,
+        one_a_segment=False,
+        context=context,
+    )
     if done.note:
         print(done.note, file=sys.stderr)
     return done.cases, done.left_out

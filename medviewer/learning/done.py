@@ -46,6 +46,7 @@ def finish(
     revisions: RevisionStore | None = None,
     numbers: Sequence[int] | None = None,
     patient_id: str = "",
+    one_a_segment: bool = True,
     context: JobContext | None = None,
 ) -> Done:
     """Store a revision and queue what was drawn. A job: it hashes all voxels and writes files.
@@ -59,6 +60,7 @@ def finish(
         numbers: segments that the task is about; by default those that its suggestions made, or that bear its
             labels, else all.
         patient_id: of the patient; by default as in the study (`patient_of`).
+        one_a_segment: as of `samples_of_volume`; False for a mask of a file, where one number may be all lesions.
         context: for cancel and progress.
 
     Raises:
@@ -72,7 +74,7 @@ def finish(
     labelmap = only_numbers(segmentation, chosen)
     context.report(0, 3, "cutting training samples")
     segments = [segmentation.segments[n] for n in chosen]
-    samples, left_out = samples_of_volume(facts, volume, labelmap, segments)
+    samples, left_out = samples_of_volume(facts, volume, labelmap, segments, one_a_segment=one_a_segment)
     if not samples:
         raise BadInput("; ".join(left_out) or "nothing is drawn, so there is nothing to learn from")
     patient, note = (patient_id.strip(), "") if patient_id.strip() else patient_of(stack)

@@ -1,8 +1,9 @@
 """Training samples: what a case of the queue carries so that training needs neither the study nor the window.
 
-Nodule tasks: one sample a connected lesion, `images` uint8 `[k, 96, 96]` (254 is 1.0), `mask` float32 of the same
-shape (0 or 1, or the share of readers), `click_kji`, `pixel_mm`, `slice_spacing_mm`. Volume tasks: `image` float32 and
-`label` uint8 `[k, j, i]` (numbers in the order of the card's labels), `spacing` in mm.
+Nodule tasks: one sample a connected lesion (of what is drawn in the window: one a segment), `images` uint8
+`[k, 96, 96]` (254 is 1.0), `mask` float32 of the same shape (0 or 1, or the share of readers), `click_kji`, `pixel_mm`,
+`slice_spacing_mm`. Volume tasks: `image` float32 and `label` uint8 `[k, j, i]` (numbers in the order of the card's
+labels), `spacing` in mm.
 """
 
 from __future__ import annotations
@@ -86,7 +87,12 @@ def task_facts(task: str) -> TaskFacts:
 
 
 def samples_of_volume(
-    facts: TaskFacts, volume: Volume, labelmap: NDArray[np.uint8], segments: Sequence[Segment] = ()
+    facts: TaskFacts,
+    volume: Volume,
+    labelmap: NDArray[np.uint8],
+    segments: Sequence[Segment] = (),
+    *,
+    one_a_segment: bool = False,
 ) -> tuple[list[LesionSample], list[str]]:
     """Samples of what was drawn in a study, and a sentence for each part that gives none.
 
@@ -94,7 +100,10 @@ def samples_of_volume(
         facts: of the task.
         volume: the study, with geometry.
         labelmap: segment numbers `[k, j, i]` on the volume's grid; only what the task is about.
-        segments: what the numbers are (volume tasks match them to the card's labels by name, else by number).
+        segments: what the numbers are (volume tasks match them to the card's labels by name, else by number; nodule
+            tasks take a further number for a further lesion only where it has a name of its own).
+        one_a_segment: nodule tasks: each segment is one lesion, whatever its number, so only its largest part is
+            taken and a stroke that went astray elsewhere is not. Else each connected part is a lesion.
 
     Raises:
         BadInput: no geometry, or nothing drawn, or a number that the task has no label for.
@@ -106,33 +115,69 @@ def samples_of_volume(
     if not labelmap.any():
         raise BadInput("nothing is drawn, so there is nothing to learn from")
     if facts.kind == NODULE_KIND:
-        return _lesions(volume, labelmap)
+        if not one_a_segment:
+            _check_numbers(facts, labelmap, segments)
+        return _lesions(volume, labelmap, one_a_segment=one_a_segment)
     return [_whole(facts, volume, labelmap, segments)], []
 
 
-def _lesions(volume: Volume, labelmap: NDArray[np.uint8]) -> tuple[list[LesionSample], list[str]]:
+def _check_numbers(facts: TaskFacts, labelmap: NDArray[np.uint8], segments: Sequence[Segment]) -> None:
+    """Refuse numbers that are neither a label of the task nor a segment that somebody has named."""
+    named = {s.number for s in segments if s.label.strip() not in ("", f"Segment {s.number}")}
+    for number in (int(n) for n in np.unique(labelmap) if n > len(facts.labels)):
+        if number not in named:
+            raise _no_label(facts, number)
+
+
+def _no_label(facts: TaskFacts, number: int) -> BadInput:
+    known = ", ".join(f"{n} {name}" for n, name in enumerate(facts.labels, start=1))
+    noun = "its only label is" if len(facts.labels) == 1 else "its labels are"
+    return BadInput(f"{facts.task} has no label {number}", remedy=f"{noun} {known}")
+
+
+def _lesions(
+    volume: Volume, labelmap: NDArray[np.uint8], *, one_a_segment: bool
+) -> tuple[list[LesionSample], list[str]]:
     from scipy import ndimage
 
     samples: list[LesionSample] = []
     left_out: list[str] = []
+    specks: list[tuple[int, list[int]]] = []
     hull = box_of_true(labelmap != 0)
     assert hull is not None
-    part = labelmap[hull.slices]
-    for number in (int(n) for n in np.unique(part) if n):
-        parts, count = ndimage.label(part == number, structure=np.ones((3, 3, 3)))
+    drawn = labelmap[hull.slices]
+    for number in (int(n) for n in np.unique(drawn) if n):
+        parts, count = ndimage.label(drawn == number, structure=np.ones((3, 3, 3)))
+        voxels = np.bincount(parts.ravel(), minlength=count + 1)
+        lesions = [n for n in range(1, count + 1) if voxels[n] >= SMALLEST_LESION]
+        if one_a_segment and len(lesions) > 1:
+            left_out.append(f"segment {number} lies in {len(lesions)} places: only the largest part was queued")
+            lesions = [max(lesions, key=lambda n: int(voxels[n]))]
         for n, where in enumerate(ndimage.find_objects(parts, max_label=count), start=1):
-            mask = parts[where] == n
             start = [a + s.start for a, s in zip(hull.start_kji, where, strict=True)]
-            if int(mask.sum()) < SMALLEST_LESION:
-                left_out.append(f"a speck of {int(mask.sum())} voxels at {_place(start)} was left out")
+            if voxels[n] < SMALLEST_LESION:
+                specks.append((int(voxels[n]), start))
+            if n not in lesions:
                 continue
+            mask = parts[where] == n
             sample, lost = _lesion(volume, Box.of(start, mask.shape), mask)
             if lost > LOST_SHARE:
                 left_out.append(f"the lesion at {_place(start)} is larger than the networks' field and was left out")
                 continue
             ordinal = 1 + sum(s.number == number for s in samples)
             samples.append(LesionSample(f"segment {number} at {_place(start)}", number, sample, ordinal=ordinal))
-    return samples, left_out
+    return samples, left_out + _about_specks(specks)
+
+
+def _about_specks(specks: Sequence[tuple[int, Sequence[int]]]) -> list[str]:
+    """One sentence about all of them, or none."""
+    if not specks:
+        return []
+    most, place = max(n for n, _ in specks), _place(specks[0][1])
+    noun = "1 voxel" if most == 1 else f"{most} voxels"
+    if len(specks) == 1:
+        return [f"a speck of {noun} at {place} was left out"]
+    return [f"{len(specks)} specks of at most {noun} were left out, the first at {place}"]
 
 
 def _place(index_kji: Iterable[int]) -> str:
@@ -175,8 +220,7 @@ def _whole(facts: TaskFacts, volume: Volume, labelmap: NDArray[np.uint8], segmen
         elif number <= len(facts.labels):
             lookup[number] = number
         else:
-            known = ", ".join(f"{n} {name}" for n, name in enumerate(facts.labels, start=1))
-            raise BadInput(f"{facts.task} has no label {number}", remedy=f"its labels are {known}")
+            raise _no_label(facts, number)
     config = facts.config or task_facts(facts.task).config
     return LesionSample("all labels", 0, sample_arrays(config, volume, lookup[labelmap]))
 

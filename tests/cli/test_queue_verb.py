@@ -78,6 +78,26 @@ def test_what_is_drawn_in_a_seg_is_queued(tmp_path: Path, capsysbinary: pytest.C
     assert code == 0 and len(added["cases"]) == 2
 
 
+def test_numbers_of_a_mask_that_the_task_has_no_label_for_are_refused_unless_named(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    from dataclasses import replace
+
+    from medviewer.formats.dicom.seg import write_seg
+
+    study, labels = _study(tmp_path)
+    labels[6:][labels[6:] > 0] = 2
+    nifti.write(tmp_path / "mask.nii.gz", labels, GRID)
+    add = ["queue", "add", "lung-nodule-segment", str(study), "--mask"]
+    assert main([*add, str(tmp_path / "mask.nii.gz")]) == 2
+    said = capsysbinary.readouterr()
+    assert b"lung-nodule-segment has no label 2" in said.err and said.out == b""
+    nodules = [replace(NODULE, number=n, label=f"Nodule {n}") for n in (1, 2)]
+    write_seg(tmp_path / "seg.dcm", labels, only_stack(study), nodules)
+    code, added = _json(capsysbinary, *add[1:], str(tmp_path / "seg.dcm"))
+    assert code == 0 and len(added["cases"]) == 2
+
+
 def test_lines_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["queue", "list"]) == 0
     assert capsys.readouterr().out == "the queue is empty\n"

@@ -102,6 +102,36 @@ def test_what_teaches_nothing_is_told() -> None:
     assert samples == [] and "larger" in left_out[0]
 
 
+def test_a_stroke_that_went_astray_is_no_case_of_its_own(tmp_path: Path) -> None:
+    volume = _chest()
+    labels = _marked(volume)
+    labels[20:, 100:][labels[20:, 100:] > 0] = 0  # the second nodule is now a few slices, smaller than the first
+    labels[3, 5, 5] = labels[3, 9, 5] = 1
+    source = Provenance("lung-nodule-segment", "abcdef", "1", "cpu", edited=True)
+    segmentation = Segmentation.from_labelmap(GRID, labels, [Segment.named(1, "Nodule 1", provenance=source)], "s1")
+    queue, revisions = CorrectionQueue(tmp_path / "q"), RevisionStore(tmp_path / "r")
+    done = finish(NODULES, _stack(volume), volume, segmentation, _work(), queue=queue, revisions=revisions)
+    assert len(done.cases) == 1
+    assert queue.sample(done.cases[0].id)["mask"].sum() == labels[:15, 50:100].sum()
+    astray, specks = done.left_out
+    assert astray == "segment 1 lies in 2 places: only the largest part was queued"
+    assert specks.startswith("2 specks of at most 1 voxel ")
+
+
+def test_a_number_without_a_label_is_refused_unless_it_has_a_name() -> None:
+    volume = _chest()
+    labels = _marked(volume)
+    labels[15:][labels[15:] > 0] = 7
+    for segments in ((), [Segment.named(1, "Segment 1"), Segment.named(7, "Segment 7")]):
+        with pytest.raises(BadInput, match="no label 7"):
+            samples_of_volume(NODULES, volume, labels, segments)
+    named = [Segment.named(1, "Nodule 1"), Segment.named(7, "Nodule 2")]
+    samples, _ = samples_of_volume(NODULES, volume, labels, named)
+    assert [s.number for s in samples] == [1, 7]
+    nameless = [Segment.named(7, "Segment 7")]  # of the window: a person drew it there
+    assert len(samples_of_volume(NODULES, volume, labels, nameless, one_a_segment=True)[0]) == 2
+
+
 def test_labels_of_a_volume_task_go_by_name_and_lie_as_in_training() -> None:
     grid = Grid((35, 50, 36), (1.0, 1.0, 1.0), GRID.direction, (0.0, 0.0, 0.0))
     volume = Volume(np.random.default_rng(0).integers(0, 900, grid.size_kji).astype(np.int16), grid, modality="MR")
