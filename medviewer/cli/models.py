@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show = verbs.add_parser("show", help="the card and figures of a version")
     verify = verbs.add_parser("verify", help="hashes, weights and golden cases")
     add = verbs.add_parser("add", help="take a package into the store")
-    promote = verbs.add_parser("promote", help="make a version the one in use")
+    promote = verbs.add_parser("promote", help="make a version that passed the gate the one in use")
     rollback = verbs.add_parser("rollback", help="back to the version in use before")
     evaluate = verbs.add_parser("evaluate", help="measure a model on labelled data")
     show.add_argument("task", metavar="TASK")
@@ -29,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("folder", metavar="FOLDER", type=Path)
     promote.add_argument("task", metavar="TASK")
     promote.add_argument("version", metavar="VERSION")
+    promote.add_argument(
+        "--without-gate", action="store_true", help="put a version into use that no gate let through; needs --reason"
+    )
     rollback.add_argument("task", metavar="TASK")
     for verb in (promote, rollback):
         verb.add_argument("--reason", default="", help="kept in the history")
@@ -95,7 +99,7 @@ def _show(store: Any, arguments: argparse.Namespace) -> Answer:
         "task": package.card.task,
         "version": package.card.version,
         "id": package.id,
-        "champion": store.champion(arguments.task).id == package.id,
+        "champion": any(e.champion and e.id == package.id for e in store.entries(arguments.task)),
         "folder": package.folder,
         "card": dict(package.card.facts),
         "metrics": dict(package.metrics),
@@ -131,8 +135,16 @@ def _add(store: Any, arguments: argparse.Namespace) -> Answer:
 
 
 def _promote(store: Any, arguments: argparse.Namespace) -> Answer:
-    package = store.promote(arguments.task, arguments.version, reason=arguments.reason)
-    return _told(package, f"{package.card.task} {package.card.version} is in use from the next suggestion on")
+    from medviewer.learning.promote import promote_version
+
+    promoted = promote_version(
+        store, arguments.task, arguments.version, reason=arguments.reason, without_gate=arguments.without_gate
+    )
+    name = f"{promoted.package.card.task} {promoted.package.card.version}"
+    if promoted.gate == "none":
+        print(f"WARNING: NO GATE PASSED {name}: nothing shows that it is better than the model before", file=sys.stderr)
+    code, document, lines = _told(promoted.package, f"{name} is in use from the next suggestion on")
+    return code, {**document, "gate": promoted.gate}, lines
 
 
 def _rollback(store: Any, arguments: argparse.Namespace) -> Answer:

@@ -3,7 +3,7 @@
 Shipped packages lie in a read-only folder, own ones (candidates, added packages) in the user's folder. The champion of
 a task is the one that `<own>/<task>/champion.json` names; without that file it is the highest shipped version. The
 pointer is written to a temporary name, flushed and renamed, and keeps the champions before, so that a rollback is one
-step. Each change is also appended to `history.jsonl`.
+step. Each change is also appended to `history.jsonl`, from which a damaged pointer is restored.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ModelEntry:
         champion: whether it is in use.
         id: the model's id, "" where the package cannot be used.
         title: the card's title.
-        fault: why the package cannot be used, or None.
+        fault: why the package cannot be used, or why nobody can tell which one is in use; else None.
     """
 
     task: str
@@ -76,13 +76,18 @@ class ModelStore:
         """All versions (of one task), unusable ones with their fault."""
         out = []
         for name in self.tasks() if task is None else (self._known(task),):
-            champion = self._champion_version(name)
+            champion, unknown = None, None
+            try:
+                champion = self._champion_version(name)
+            except Refused as error:
+                unknown = error.sentence
             for version, source in self._versions(name):
                 folder = self._root(source) / name / version
                 is_champion = version == champion
                 try:
                     package = _open(folder)
-                    out.append(ModelEntry(name, version, source, folder, is_champion, package.id, package.card.title))
+                    title = package.card.title
+                    out.append(ModelEntry(name, version, source, folder, is_champion, package.id, title, unknown))
                 except (Refused, BadInput) as error:
                     out.append(ModelEntry(name, version, source, folder, is_champion, fault=error.sentence))
         return tuple(out)
@@ -106,14 +111,20 @@ class ModelStore:
         known = ", ".join(name for name, _ in self._versions(task))
         raise BadInput(f"{task} has no version {version!r}", remedy=f"known are {known}")
 
-    def champion(self, task: str) -> ModelPackage:
+    def champion(self, task: str, *, restored: bool = False) -> ModelPackage:
         """The version in use; the pointer is read anew each time, so a promotion counts from the next call on.
+
+        Args:
+            task: its name.
+            restored: take the history's word where the pointer cannot be read.
 
         Raises:
             BadInput: no such task.
-            Refused: the package does not match its manifest, or is another than the one that was promoted.
+            Refused: the pointer cannot be read, the package does not match its manifest, or it is another than the one
+                that was promoted.
         """
-        name = self._champion_version(self._known(task))
+        pointer = self._restored(self._known(task)) if restored else self._pointer(self._known(task))
+        name = str(pointer.get("version") or self._first_version(task))
         source = dict(self._versions(task)).get(name)
         if source is None:
             raise Refused(
@@ -122,7 +133,7 @@ class ModelStore:
                 remedy="roll back with `medviewer models rollback`",
             )
         package = self._checked(task, name, source)
-        promoted = self._pointer(task).get("id")
+        promoted = pointer.get("id")
         if promoted and promoted != package.id:
             raise Refused(
                 f"{task} {name} is not the model that was promoted: its files were changed since",
@@ -153,7 +164,7 @@ class ModelStore:
 
         Raises:
             BadInput: no package there.
-            Refused: a check fails, or the version exists already.
+            Refused: a check fails, the version exists already, or the task's champion does something else.
         """
         from medviewer.inference.golden import check_golden
 
@@ -162,11 +173,14 @@ class ModelStore:
         task, version = package.card.task, package.card.version
         if version in dict(self._versions(task)):
             raise Refused(f"{task} has a version {version} already: a model package is never changed", path=folder)
+        self._check_same_task(package)
         check_golden(package)
         return copy_package(package, self.own / task / version)
 
     def promote(self, task: str, version: str, *, reason: str = "", gate_report: str = "") -> ModelPackage:
         """Make a version the champion after checking it; the one before is kept for `rollback`.
+
+        The gate is not asked here: `medviewer.learning.promote` does that. An unreadable pointer is replaced.
 
         Args:
             task, version: as in `get`.
@@ -174,34 +188,74 @@ class ModelStore:
             gate_report: SHA-256 of the gate's report, "" where a person promoted without one.
 
         Raises:
-            BadInput, Refused: as `verify`.
+            BadInput, Refused: as `verify`; Refused where the present champion does something else.
             SaveFailed: the pointer could not be written; then the champion is the one before.
         """
+        self._check_same_task(self.get(task, version))  # the golden case of another kind cannot even be tried
         package = self.verify(task, version)
-        before = self._pointer(task) or {"version": self._champion_version(task)}
-        if before["version"] == package.card.version:
+        before = self._restored(task) or {"version": self._first_version(task)}
+        earlier = list(before.get("previous", []))
+        if before["version"] != package.card.version:
+            earlier.append({k: before[k] for k in ("version", "id") if k in before})
+        elif not self._damaged(task):
             return package
-        earlier = [*before.get("previous", []), {k: before[k] for k in ("version", "id") if k in before}]
         self._point(task, package, {"previous": earlier, "reason": reason, "gate_report": gate_report})
         return package
 
     def rollback(self, task: str, *, reason: str = "") -> ModelPackage:
         """Make the champion before the champion again.
 
+        An unreadable pointer is replaced: by the history's word, and without a history by the first version.
+
         Raises:
             BadInput: there was none before, or no such task.
             Refused: that version fails its checks.
             SaveFailed: the pointer could not be written.
         """
-        earlier = list(self._pointer(self._known(task)).get("previous", []))
-        if not earlier:
+        earlier = list(self._restored(self._known(task)).get("previous", []))
+        if not earlier and not self._damaged(task):
             raise BadInput(f"{task} has no earlier model to go back to")
-        target = earlier.pop()
+        target = earlier.pop() if earlier else {"version": self._first_version(task)}
         package = self.get(task, target["version"])
         if target.get("id", package.id) != package.id:
             raise Refused(f"{task} {target['version']} is not the model that was in use then", path=package.folder)
         self._point(task, package, {"previous": earlier, "reason": reason or "rolled back"})
         return package
+
+    def needs_no_gate(self, package: ModelPackage) -> bool:
+        """True for a version that came with the program or was in use before: `rollback` could lead to it as well."""
+        task, version = package.card.task, package.card.version
+        if dict(self._versions(task)).get(version) == "shipped":
+            return True
+        now = self._restored(task) or {"version": self._first_version(task)}
+        used = [now, *now.get("previous", []), *self._history(task)]
+        return any(one["version"] == version and one.get("id", package.id) == package.id for one in used)
+
+    def _check_same_task(self, package: ModelPackage) -> None:
+        """A version that did not come with the program must take and give what the task's present champion does.
+
+        Where no champion can be read, the shipped versions speak for the task, newest first.
+        """
+        task = package.card.task
+        versions = dict(self._versions(task))
+        if not versions or versions.get(package.card.version) == "shipped":
+            return
+        now = str(self._restored(task).get("version") or self._first_version(task))
+        for version in [now, *(name for name in reversed(versions) if versions[name] == "shipped")]:
+            try:
+                card = self._checked(task, version, versions[version]).card
+            except (KeyError, Refused, BadInput):
+                continue
+            for words in ("kind", "modalities", "prompt", "labels"):
+                theirs, ours = getattr(package.card, words), getattr(card, words)
+                if theirs != ours:
+                    raise Refused(
+                        f"the card of {task} {package.card.version} is not that of a {task} model: its {words} is "
+                        f"{_worded(theirs)}, that of version {version} is {_worded(ours)}",
+                        path=package.folder,
+                        remedy="give another task a name of its own",
+                    )
+            return
 
     def _known(self, task: str) -> str:
         if task not in self.tasks():
@@ -240,16 +294,66 @@ class ModelStore:
             pointer = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
-            raise Refused("the file that names the model in use cannot be read", path=path) from error
-        if not isinstance(pointer, dict) or not isinstance(pointer.get("version"), str):
-            raise Refused("the file that names the model in use cannot be read", path=path)
-        return pointer
+        except (OSError, ValueError, RecursionError):
+            pointer = None
+        previous = pointer.get("previous", []) if _names_a_version(pointer) else None
+        if isinstance(previous, list) and all(_names_a_version(one) for one in previous):
+            return dict(pointer)
+        last = self._from_history(task).get("version") or self._first_version(task)
+        raise Refused(
+            f"the file that names the model in use of {task} cannot be read",
+            path=path,
+            remedy=f"write it anew with `medviewer models promote {task} {last}`, the last one known to be in use",
+        )
+
+    def _damaged(self, task: str) -> bool:
+        try:
+            self._pointer(task)
+        except Refused:
+            return True
+        return False
+
+    def _restored(self, task: str) -> dict[str, Any]:
+        """The pointer; an unreadable one as the history has it, {} where there is none."""
+        try:
+            return self._pointer(task)
+        except Refused:
+            return self._from_history(task)
+
+    def _history(self, task: str) -> list[dict[str, Any]]:
+        """All changes of the pointer, oldest first; unreadable lines are left out."""
+        try:
+            text = (self.own / task / _HISTORY).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return []
+        lines = []
+        for line in text.splitlines():
+            try:
+                change = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if _names_a_version(change):
+                lines.append(change)
+        return lines
+
+    def _from_history(self, task: str) -> dict[str, Any]:
+        """The pointer that the changes so far led to; going to the version before is a step back."""
+        now: dict[str, Any] = {"version": self._first_version(task)}
+        previous: list[dict[str, Any]] = []
+        changes = self._history(task)
+        for change in changes:
+            if previous and previous[-1]["version"] == change["version"]:
+                previous.pop()
+            elif now["version"] != change["version"]:
+                previous.append(now)
+            now = {k: change[k] for k in ("version", "id") if k in change}
+        return {**now, "previous": previous} if changes else {}
 
     def _champion_version(self, task: str) -> str:
-        pointer = self._pointer(task)
-        if pointer:
-            return str(pointer["version"])
+        return str(self._pointer(task).get("version") or self._first_version(task))
+
+    def _first_version(self, task: str) -> str:
+        """The champion before any promotion."""
         versions = self._versions(task)
         shipped = [name for name, source in versions if source == "shipped"]
         return shipped[-1] if shipped else versions[0][0]
@@ -289,6 +393,14 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _names_a_version(facts: Any) -> bool:
+    return isinstance(facts, dict) and isinstance(facts.get("version"), str) and bool(facts["version"])
+
+
+def _worded(value: str | tuple[str, ...]) -> str:
+    return value if isinstance(value, str) else ", ".join(value) or "none"
 
 
 def _natural(version: str) -> tuple[tuple[int, str], ...]:

@@ -10,9 +10,9 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from medviewer.errors import Refused
+from medviewer.errors import BadInput, Refused
 from medviewer.inference.package import ModelPackage
 from medviewer.inference.store import ModelStore
 
@@ -66,8 +66,49 @@ def reports_of(store: ModelStore, task: str) -> list[KeptReport]:
     return [report for report in found if report is not None]
 
 
-def promote_candidate(store: ModelStore, task: str, version: str) -> ModelPackage:
-    """Make a candidate the champion, on the strength of its gate report.
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """A promotion that took place.
+
+    Attributes:
+        package: the champion now.
+        gate: "passed"; "not needed" for a version that came with the program or was in use before; "none" where a
+            person put a version into use that no gate let through.
+    """
+
+    package: ModelPackage
+    gate: Literal["passed", "not needed", "none"]
+
+
+def promote_version(
+    store: ModelStore, task: str, version: str, *, reason: str = "", without_gate: bool = False
+) -> Promotion:
+    """Make a version the champion as a person asks for it by name.
+
+    Args:
+        store: the models.
+        task, version: as in `ModelStore.get`.
+        reason: kept in the history.
+        without_gate: promote even where no gate passed; then a reason is needed.
+
+    Raises:
+        BadInput: no such task or version, or no reason for going without the gate.
+        Refused: as `promote_candidate`.
+        SaveFailed: the pointer could not be written; the champion is the one before.
+    """
+    if without_gate and not reason.strip():
+        raise BadInput("going without the gate needs a reason", remedy="give one with --reason TEXT")
+    package = store.get(task, version)
+    name = package.card.version
+    if store.needs_no_gate(package):
+        return Promotion(store.promote(task, name, reason=reason), "not needed")
+    if without_gate:
+        return Promotion(store.promote(task, name, reason=f"no gate passed: {reason.strip()}"), "none")
+    return Promotion(promote_candidate(store, task, name, reason=reason), "passed")
+
+
+def promote_candidate(store: ModelStore, task: str, version: str, *, reason: str = "") -> ModelPackage:
+    """Make a candidate the champion, on the strength of its gate report; a person's reason is added to the gate's.
 
     Raises:
         Refused: there is no report, the gate said no, the candidate's files changed since, or another model became
@@ -82,12 +123,13 @@ def promote_candidate(store: ModelStore, task: str, version: str) -> ModelPackag
     candidate = store.get(task, version)
     if candidate.id != report.candidate_id:
         raise Refused(f"{task} {version} is not the model that the gate judged", path=candidate.folder)
-    if store.champion(task).id != report.champion_id:
+    if store.champion(task, restored=True).id != report.champion_id:
         raise Refused(
             "another model became champion since the gate compared this candidate with the one before",
             remedy="train again",
         )
-    return store.promote(task, version, reason=report.reason, gate_report=report.sha256)
+    reasons = "; ".join(text for text in (report.reason, reason.strip()) if text)
+    return store.promote(task, version, reason=reasons, gate_report=report.sha256)
 
 
 def roll_back(store: ModelStore, task: str) -> ModelPackage:

@@ -69,7 +69,7 @@ def test_promote_changes_the_next_suggestion_and_rollback_changes_it_back(
 ) -> None:
     path = write_nifti(tmp_path / "a.nii.gz", blob_volume())
     models = []
-    for step in ((), ("promote", TASK, "2"), ("rollback", TASK)):
+    for step in ((), ("promote", TASK, "2", "--without-gate", "--reason", "a test"), ("rollback", TASK)):
         if step:
             assert run("models", *step)[0] == 0
         code, said, _ = run("predict", TASK, str(path), "--device", "cpu")
@@ -78,6 +78,57 @@ def test_promote_changes_the_next_suggestion_and_rollback_changes_it_back(
     assert models[0] == models[2] != models[1]
     code, said, _ = run("models", "rollback", TASK)
     assert code == 2 and "no earlier model" in said["error"]
+
+
+def test_promote_asks_the_gate(store: Path, run: Run) -> None:
+    code, said, _ = run("models", "promote", TASK, "2", "--reason", "looks nicer")
+    assert code == 3 and "never passed the gate" in said["error"]
+    code, said, _ = run("models", "promote", TASK, "2", "--without-gate")
+    assert code == 2 and "--reason" in said["error"]
+    assert [m["champion"] for m in run("models", "list")[1]["models"]] == [True, False]
+    assert not (store / TASK / "history.jsonl").exists()
+
+
+def test_promote_without_the_gate_is_said_loudly_and_kept(store: Path, run: Run) -> None:
+    code, said, error = run("models", "promote", TASK, "2", "--without-gate", "--reason", "measured elsewhere")
+    assert code == 0 and said["gate"] == "none" and "NO GATE PASSED" in error
+    kept = json.loads((store / TASK / "history.jsonl").read_text())
+    assert kept["reason"] == "no gate passed: measured elsewhere" and kept["gate_report"] == ""
+    code, said, error = run("models", "promote", TASK, "1")
+    assert code == 0 and said["gate"] == "not needed" and error == ""
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_promote_goes_by_the_gates_report(store: Path, run: Run, passed: bool) -> None:
+    ids = [run("models", "show", TASK, version)[1]["id"] for version in "12"]
+    report = {
+        "champion": {"version": "1", "id": ids[0]},
+        "candidate": {"version": "2", "id": ids[1]},
+        "gate": {"passed": passed, "reason": "as judged"},
+    }
+    (store / TASK / "gate-reports").mkdir()
+    (store / TASK / "gate-reports" / "2.json").write_text(json.dumps(report))
+    code, said, _ = run("models", "promote", TASK, ids[1][:8], "--reason", "by me")
+    if not passed:
+        assert code == 3 and "did not let" in said["error"]
+        return
+    assert code == 0 and said["gate"] == "passed"
+    kept = json.loads((store / TASK / "history.jsonl").read_text())
+    assert kept["reason"] == "as judged; by me" and len(kept["gate_report"]) == 64
+
+
+def test_a_damaged_pointer_leaves_the_other_tasks(store: Path, run: Run, make_package: Make) -> None:
+    make_package(store, "1", card={"task": "drop-segment"})
+    (store / TASK / "champion.json").write_text("{")
+    code, said, _ = run("models", "list")
+    rows = {(m["task"], m["version"]): m for m in said["models"]}
+    assert code == 0 and rows["drop-segment", "1"]["champion"] and rows["drop-segment", "1"]["fault"] is None
+    for version in "12":
+        assert not rows[TASK, version]["champion"] and "cannot be read" in rows[TASK, version]["fault"]
+    assert f"models promote {TASK} 1" in rows[TASK, "1"]["fault"]
+    assert run("models", "show", TASK, "2")[0] == 0
+    assert run("models", "promote", TASK, "1")[0] == 0
+    assert [m["champion"] for m in run("models", "list")[1]["models"]] == [True, False, True]
 
 
 def test_a_wrong_hash_is_refused_with_one_sentence(store: Path, run: Run, tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from medviewer.errors import BadInput, Refused, SaveFailed
 from medviewer.inference.package import ModelPackage
+from medviewer.inference.runners import RUNNERS
 from medviewer.inference.store import ModelStore
 
 Make = Callable[..., ModelPackage]
@@ -106,6 +108,79 @@ def test_add_copies_after_all_checks(store: ModelStore, make_package: Make, tmp_
         store.add(other.folder)
     with pytest.raises(BadInput):
         store.add(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("card", "words"),
+    [
+        ({"kind": "lump-segment"}, "its kind is lump-segment"),
+        ({"input": {"modalities": ["CT"], "prompt": "optional"}}, "its modalities is CT"),
+        ({"input": {"modalities": ["MR"], "prompt": "required"}}, "its prompt is required"),
+        ({"output": {"labels": ["far", "near"]}}, "its labels is far, near"),
+    ],
+)
+def test_a_card_that_lies_about_its_task_is_refused(
+    store: ModelStore,
+    make_package: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    card: dict[str, Any],
+    words: str,
+) -> None:
+    monkeypatch.setitem(RUNNERS, "lump-segment", "medviewer.inference.segment_volume")
+    other = make_package(tmp_path / "elsewhere", "3", card=card)
+    with pytest.raises(Refused, match=words):
+        store.add(other.folder)
+    assert not (store.own / TASK / "3").exists()
+    make_package(store.own, "3", card=card)
+    with pytest.raises(Refused, match=words):
+        store.promote(TASK, "3")
+    assert store.champion(TASK).card.version == "1"
+
+
+def test_the_first_package_of_a_new_task_is_added(store: ModelStore, make_package: Make, tmp_path: Path) -> None:
+    other = make_package(tmp_path / "elsewhere", card={"task": "drop-segment", "output": {"labels": ["a", "b"]}})
+    assert store.add(other.folder).card.task == "drop-segment"
+    assert store.champion("drop-segment").id == other.id
+
+
+DAMAGED = ["", "{", "[]", '{"version": 3}', '{"version": "1", "previous": "2"}', '{"version": "1", "previous": [{}]}']
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_pointer_is_a_fault_with_a_remedy_and_promote_writes_it_anew(store: ModelStore, text: str) -> None:
+    store.promote(TASK, "2")
+    pointer = store.own / TASK / "champion.json"
+    pointer.write_text(text)
+    with pytest.raises(Refused, match=f"models promote {TASK} 2"):
+        store.champion(TASK)
+    assert all("cannot be read" in (entry.fault or "") for entry in store.entries(TASK))
+    assert store.champion(TASK, restored=True).card.version == "2"
+    assert store.needs_no_gate(store.get(TASK, "2"))
+    store.promote(TASK, "2")
+    assert store.champion(TASK).card.version == "2"
+    assert store.rollback(TASK).card.version == "1"
+
+
+def test_rollback_with_a_damaged_pointer_goes_by_the_history(store: ModelStore, make_package: Make) -> None:
+    make_package(store.own, "3", shift=0.2)
+    pointer = store.own / TASK / "champion.json"
+    for version in "232":
+        store.promote(TASK, version)
+    store.rollback(TASK)
+    pointer.write_text("{")
+    assert store.rollback(TASK).card.version == "2"
+    with (store.own / TASK / "history.jsonl").open("a") as history:
+        history.write("half a li")
+    pointer.write_bytes(b"\xff")
+    assert store.rollback(TASK).card.version == "1"
+
+
+def test_rollback_with_a_damaged_pointer_and_no_history_leads_to_the_shipped_version(store: ModelStore) -> None:
+    (store.own / TASK / "champion.json").write_text("{")
+    assert not store.needs_no_gate(store.get(TASK, "2"))
+    assert store.rollback(TASK).card.version == "1"
+    assert store.champion(TASK).card.version == "1"
 
 
 def test_a_card_of_another_task_in_the_folder(store: ModelStore) -> None:
