@@ -8,6 +8,7 @@ import getpass
 import hashlib
 import io
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from medviewer.formats.masks import LaidMask
     from medviewer.learning.queue import CorrectionQueue, QueueCase
     from medviewer.learning.samples import TaskFacts
+
+#: What a case's id looks like.
+_CASE_ID = re.compile(r"case-\d+")
 
 HELP = "list, add, show, export or remove corrected cases that wait for training"
 
@@ -51,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     showing.add_argument("case", help="id, as `list` shows it")
     exporting = verb("export", "write cases and their training samples into a folder")
     exporting.add_argument("out", type=Path, metavar="DIR", help="an empty or new folder")
+    exporting.add_argument(
+        "case", nargs="*", metavar="ID", help="only these cases, as `list` shows them (default: all)"
+    )
     exporting.add_argument("--task", help="only of this task")
     exporting.add_argument("--state", help="only in this state")
     removing = verb("remove", "remove cases with their training samples")
@@ -238,9 +245,14 @@ def _export(queue: CorrectionQueue, arguments: argparse.Namespace) -> int:
     from medviewer.formats.atomic import write_whole
 
     out: Path = arguments.out
+    if _CASE_ID.fullmatch(str(out)):
+        raise BadInput(f"{out} is a case, not a folder", remedy=f"name the folder first: export DIR {out}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput("cases are exported into an empty folder only", path=out, remedy="name another one")
     cases = queue.cases(arguments.task, arguments.state)
+    if arguments.case:
+        wanted = {queue.get(case_id).id for case_id in arguments.case}
+        cases = tuple(case for case in cases if case.id in wanted)
     if not cases:
         raise BadInput("there is no such case in the queue", remedy="see `medviewer queue list`")
     document = {"cases": [c.as_json() for c in cases]}
@@ -250,7 +262,11 @@ def _export(queue: CorrectionQueue, arguments: argparse.Namespace) -> int:
         np.savez_compressed(buffer, **arrays)
         write_whole(out / f"{case.id}.npz", buffer.getvalue())
     write_whole(out / "cases.json", json_text(document).encode())
-    return _print(arguments, {**document, "folder": str(out)}, [f"{len(cases)} cases written to {out}"])
+    return _print(arguments, {**document, "folder": str(out)}, [f"{_counted(len(cases))} written to {out}"])
+
+
+def _counted(cases: int) -> str:
+    return "1 case" if cases == 1 else f"{cases} cases"
 
 
 def _remove(queue: CorrectionQueue, arguments: argparse.Namespace) -> int:

@@ -64,6 +64,9 @@ def test_what_is_drawn_in_a_nifti_is_queued_lesion_by_lesion(
     code, exported = _json(capsysbinary, "export", str(tmp_path / "out"))
     assert code == 0 and len(list((tmp_path / "out").glob("*.npz"))) == 2
     assert json.loads((tmp_path / "out" / "cases.json").read_text())["cases"] == exported["cases"]
+    code, one = _json(capsysbinary, "export", str(tmp_path / "one"), first)
+    assert code == 0 and [case["id"] for case in one["cases"]] == [first]
+    assert [path.name for path in (tmp_path / "one").glob("*.npz")] == [f"{first}.npz"]
     code, removed = _json(capsysbinary, "remove", first)
     assert code == 0 and removed["cases"][0]["id"] == first
     assert len(_json(capsysbinary, "list")[1]["cases"]) == 1
@@ -123,6 +126,8 @@ def test_lines_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         (["remove", "case-00042"], "no case"),
         (["list", "--state", "lost"], "no state"),
         (["export", "out"], "no such case"),
+        (["export", "out", "case-00001"], "case-00001"),
+        (["export", "case-00001"], "case-00001 is a case, not a folder"),
         ([], "wrong command line"),
     ],
 )
