@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from medviewer.errors import BadInput, Refused
 from medviewer.formats import mesh, nifti, nrrd
-from medviewer.formats.catalog import Catalog, Stack
+from medviewer.formats.catalog import Catalog, Stack, StackKind
 from medviewer.formats.choose import choose_stack, open_stack
 from medviewer.formats.load import load_volume
 from medviewer.formats.masks import first_segmentation, label_volume, read_mask
@@ -22,6 +22,28 @@ from medviewer.volume.volume import Volume
 AnyArray = NDArray[np.generic]
 
 _FORMATS = ((".nii.gz", "nifti"), (".nii", "nifti"), (".nrrd", "nrrd"), (".stl", "stl"))
+
+#: Faults that can cost a stack its grid; the others (text in the picture, a guessed window) say nothing about it.
+_OF_GEOMETRY = frozenset(
+    {
+        "4d-irregular",
+        "bad-orientation",
+        "duplicate-slice",
+        "gantry-tilt",
+        "imager-spacing",
+        "missing-slice",
+        "mixed-orientation",
+        "mixed-spacing",
+        "mosaic",
+        "no-position",
+        "no-spacing",
+        "uneven-spacing",
+    }
+)
+_WITHOUT_GRID = {
+    StackKind.CINE: "this is a cine without positions in the patient",
+    StackKind.SINGLE: "this is a single picture without a position in the patient",
+}
 
 
 def format_of(out: Path) -> str:
@@ -46,7 +68,8 @@ def grid_or_refusal(stack: Stack) -> Grid:
     """
     if stack.grid is not None:
         return stack.grid
-    reasons = "; ".join(f"{q.code}: {q.detail}" for q in stack.quality) or "the pictures share no geometry"
+    faults = [f"{q.code}: {q.detail}" for q in stack.quality if q.code in _OF_GEOMETRY]
+    reasons = "; ".join(faults) or _WITHOUT_GRID.get(stack.kind, "the pictures share no geometry")
     raise Refused(f"the geometry cannot carry a volume: {reasons}", path=stack.frames[0].path)
 
 

@@ -82,3 +82,21 @@ def test_what_cannot_be_converted_has_its_sentence(
         error = capsys.readouterr().err
         assert part in error and error.count("\n") == 1
     assert not list(tmp_path.glob("x.*"))
+
+
+def test_only_faults_of_the_geometry_are_named_as_its_reason() -> None:
+    from medviewer.errors import Refused
+    from medviewer.formats.catalog import FrameRef, Quality, Stack, StackKind
+    from medviewer.formats.convert import grid_or_refusal
+
+    def said(kind: StackKind, *codes: str) -> str:
+        faults = tuple(Quality(code, f"about {code}") for code in codes)
+        frames = (FrameRef(Path("us.dcm"), 0),)
+        with pytest.raises(Refused) as refused:
+            grid_or_refusal(Stack("s", kind, frames, (27, 8, 8), 1, None, None, "uint8", "US", quality=faults))
+        return str(refused.value)
+
+    cine = said(StackKind.CINE, "burned-in", "lossy")
+    assert "this is a cine without positions" in cine and "burned-in" not in cine and "lossy" not in cine
+    slices = said(StackKind.FRAMES, "bad-window", "mixed-orientation")
+    assert "mixed-orientation: about mixed-orientation" in slices and "bad-window" not in slices
