@@ -472,8 +472,13 @@ def framed(payload: bytes) -> bytes:
     return HEADER.pack(len(payload), zlib.crc32(payload)) + payload
 
 
+def case_of(stack_id: str) -> str:
+    """What the names of all journals of a stack begin with; it tells nobody which patient that is."""
+    return f"{zlib.crc32(stack_id.encode()):08x}"
+
+
 def _new_name(stack_id: str) -> str:
-    case = f"{zlib.crc32(stack_id.encode()):08x}"
+    case = case_of(stack_id)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     return f"{case}-{stamp}-{os.urandom(3).hex()}.journal"
 

@@ -18,6 +18,7 @@ from medviewer.annotation.journal import (
     VERSION,
     Journal,
     JournalListeners,
+    case_of,
     journal_folder,
     lock_path,
 )
@@ -238,6 +239,17 @@ def keep_damaged(recovered: Recovered) -> Path | None:
         return None
 
 
+def set_aside(path: Path) -> Path:
+    """Keep a journal that cannot be recovered at all under another name, so that it is told only once.
+
+    Raises:
+        SaveFailed: it could not be copied; it stays as it is.
+    """
+    kept = _kept_beside(path, path.read_bytes())
+    path.unlink(missing_ok=True)
+    return kept
+
+
 def _kept_beside(path: Path, data: bytes) -> Path:
     """A whole copy `NAME.journal.damaged`; an older one of other content stays and the new one is numbered."""
     for n in range(1, 1000):
@@ -279,6 +291,37 @@ def unfinished(folder: Path | None = None, *, stack_id: str | None = None) -> tu
         if one is not None and (one.steps or one.lost):
             found.append(one)
     return tuple(sorted(found, key=lambda u: u.changed, reverse=True))
+
+
+def at_work(stack_id: str, folder: Path | None = None) -> bool:
+    """True where a running program has a journal of this stack open."""
+    return any(is_locked(lock_path(path)) for path in _journals_of(stack_id, folder))
+
+
+def beyond_recovery(stack_id: str, folder: Path | None = None) -> tuple[Path, ...]:
+    """Journals of a stack whose very beginning is damaged, though they hold more than a crash leaves of a first record.
+
+    No running program owns them.
+    """
+    found: list[Path] = []
+    for path in _journals_of(stack_id, folder):
+        if is_locked(lock_path(path)):
+            continue
+        try:
+            data = path.read_bytes()
+        except OSError:
+            continue
+        at = len(MAGIC)
+        whole = data.startswith(MAGIC) and _payload_at(data, at) is not None
+        length = HEADER.unpack_from(data, at)[0] if len(data) >= at + HEADER.size else 0
+        if not whole and (0 < length <= len(data) - at - HEADER.size or _lost_behind(data, at)):
+            found.append(path)
+    return tuple(found)
+
+
+def _journals_of(stack_id: str, folder: Path | None) -> list[Path]:
+    base = journal_folder() if folder is None else folder
+    return sorted(base.glob(f"{case_of(stack_id)}-*.journal")) if base.is_dir() else []
 
 
 def _summary(path: Path, stack_id: str | None) -> Unfinished | None:

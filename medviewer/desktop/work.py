@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -18,7 +19,16 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from medviewer.annotation.editor import Editor
 from medviewer.annotation.journal import Journal, JournalListeners
 from medviewer.annotation.operations import AddSegment, ChangeSegment, DeleteSegment, Paint
-from medviewer.annotation.recovery import Unfinished, recover, resume, unfinished
+from medviewer.annotation.recovery import (
+    Unfinished,
+    at_work,
+    beyond_recovery,
+    keep_damaged,
+    recover,
+    resume,
+    set_aside,
+    unfinished,
+)
 from medviewer.annotation.segmentation import Segment, Segmentation
 from medviewer.annotation.tools.polygon import picture_patch
 from medviewer.desktop.panels.segments import SaveState, SegmentsView, SegmentView
@@ -32,16 +42,25 @@ from medviewer.volume.volume import Volume
 
 #: A record that is not on the medium after this time is shown as being saved.
 SAVING_AFTER_MS = 300
+#: What a window says that has no editor because another one has it.
+ELSEWHERE = "Another window is at work on this case; close it there to outline here."
 #: A journal that is not closed after this time (a disk that hangs) keeps nobody from opening the next stack.
 LONGEST_CLOSE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An editor for a stack, and what was recovered into it (None: nothing)."""
+    """What opening the work on a stack gave.
 
-    editor: Editor
-    earlier: Unfinished | None
+    Attributes:
+        editor: the editor; None where another window is at work on the stack.
+        earlier: what was recovered into it (None: nothing).
+        warning: what of the earlier work could not be read, as a sentence; "" if all could.
+    """
+
+    editor: Editor | None
+    earlier: Unfinished | None = None
+    warning: str = ""
 
 
 class Work(QObject):
@@ -64,6 +83,12 @@ class Work(QObject):
         self._saved_at = ""
         self._sentence = ""
         self._opening = False
+        self._elsewhere = False
+        self._bannered = False
+        self._own: set[Path] = set()
+        self._turn = 0  # counts the shown stacks
+        self._reading = threading.Lock()
+        self._pending: tuple[int, Opened] | None = None  # read by a job, not taken over yet
         self._left = threading.Event()
         self._left.set()
         self._late = QTimer(self, singleShot=True, interval=SAVING_AFTER_MS)
@@ -91,26 +116,45 @@ class Work(QObject):
         volume, stack = self._session.volume, self._session.stack
         if volume is None or volume.grid is None:
             return
+        if self._bannered:  # it was about the stack before
+            self._banner("")
         facts = {} if stack is None else _facts(stack)
         stack_id = volume.stack_id or (stack.id if stack is not None else "")
         volume = replace(volume, stack_id=stack_id)
         self._opening = True
-        left, listeners = self._left, self._listeners()
+        left, listeners, turn = self._left, self._listeners(), self._turn
 
-        def read(_context: JobContext) -> Opened:
+        def read(_context: JobContext) -> Opened | None:
             left.wait(LONGEST_CLOSE_S)  # the same stack may be shown again while its journal is being closed
-            return open_work(volume, facts, listeners)
+            with self._reading:
+                if turn != self._turn:
+                    return None
+                opened = open_work(volume, facts, listeners)
+                self._pending = (turn, opened)
+                return opened
 
         self._services.jobs.start(
             "Reading earlier work",
             read,
             on_done=self._opened,
             on_failed=self._not_opened,
-            wanted=lambda: self._session.volume is not None and self._session.volume.voxels is volume.voxels,
+            wanted=lambda: turn == self._turn,
         )
 
-    def _opened(self, opened: Opened) -> None:
-        self._opening = False
+    def _opened(self, opened: Opened | None) -> None:
+        self._opening, self._pending = False, None
+        if opened is None:
+            return
+        if opened.editor is None:
+            self._elsewhere = True
+            self._banner(
+                f"{ELSEWHERE} What is outlined there is not shown here: two works on one case would differ.",
+                "warn",
+                "It is closed: open it here",
+                self._stack_changed,
+            )
+            self.view_changed.emit()
+            return
         journal = opened.editor.journal
         self._journal = journal if isinstance(journal, Journal) else None
         numbers = list(opened.editor.segmentation.segments)
@@ -120,8 +164,23 @@ class Work(QObject):
         if opened.earlier is not None:
             self._save = SaveState.SAVED
             self._saved_at = opened.earlier.changed.astimezone().strftime("%H:%M:%S")
-            self._services.say(recovered_text(opened.earlier), "good")
+            text = recovered_text(opened.earlier)
+            if opened.warning:
+                self._banner(f"{text} {opened.warning}", "warn")
+            elif opened.earlier.path in self._own:  # only back from another stack: nothing to worry about
+                self._services.say(text, "good")
+            else:
+                self._banner(text, "good")
             self.view_changed.emit()
+        elif opened.warning:
+            self._banner(opened.warning, "warn")
+        if self._journal is not None:
+            self._own.add(self._journal.path)
+
+    def _banner(self, text: str, *how: object) -> None:
+        """Say something about the shown stack until it is closed or another stack is shown."""
+        self._bannered = bool(text)
+        self._services.banner(text, *how)
 
     def _not_opened(self, sentence: str) -> None:
         """Without its journal the work goes on in memory; the sentence says so."""
@@ -136,25 +195,48 @@ class Work(QObject):
     def _leave(self) -> None:
         """Close the journal of the stack before; a journal without work is removed."""
         journal, self._journal = self._journal, None
+        self._elsewhere = False
         self._save, self._saved_at, self._sentence = SaveState.NOTHING, "", ""
         self._late.stop()
-        if journal is None:
+        self._turn += 1
+        opening, self._opening = self._opening, False
+        if journal is None and not opening:
             return
+        turn, before = self._turn, self._left
         left = self._left = threading.Event()
 
         def close(_context: JobContext) -> None:
             try:
-                close_journal(journal)
+                before.wait(LONGEST_CLOSE_S)
+                if journal is not None:
+                    close_journal(journal)
+                self._close_pending(turn)
             finally:
                 left.set()
 
         self._services.jobs.start("Closing the journal", close, quiet=True, priority=1)
+
+    def _close_pending(self, turn: int) -> None:
+        """Close what a job opened for a stack that was left before it was there: its lock would shut this window out.
+
+        Waits for that job.
+        """
+        with self._reading:
+            pending = self._pending
+            if pending is None or pending[0] >= turn:
+                return
+            self._pending = None
+        editor = pending[1].editor
+        if editor is not None and isinstance(editor.journal, Journal):
+            close_journal(editor.journal)
 
     def close(self) -> None:
         """The window closes: everything is in the journal already; end it properly. Waits for the disk."""
         journal, self._journal = self._journal, None
         if journal is not None:
             close_journal(journal)
+        self._turn += 1
+        self._close_pending(self._turn)
 
     def _listeners(self) -> JournalListeners:
         """The journal's thread speaks; signals carry it into the Qt thread. A later stack's words are told apart."""
@@ -251,6 +333,8 @@ class Work(QObject):
     def _why_no_editor(self) -> str | None:
         if self._session.editor is not None:
             return None
+        if self._elsewhere:
+            return ELSEWHERE
         return "The earlier work on this study is still being read." if self._opening else "Open a study first."
 
     def _reshape(self) -> None:
@@ -323,23 +407,32 @@ class Work(QObject):
 def open_work(volume: Volume, facts: dict[str, object], listeners: JournalListeners) -> Opened:
     """The editor of a stack with its journal: an earlier one gone on with, or a fresh one. Reads and writes files.
 
+    No editor is given where another window is at work on this stack.
+
     Raises:
-        BadInput: another window is at work on this case.
+        SaveFailed: earlier work is damaged, and the damaged file could not be kept; nothing was changed.
     """
     grid = volume.grid
     assert grid is not None
-    for found in unfinished() if volume.stack_id else ():
-        if found.stack_id != volume.stack_id:
-            continue
+    warnings: list[str] = []
+    if volume.stack_id:
+        if at_work(volume.stack_id):
+            return Opened(None)
+        warnings = [lost_text(set_aside(path), whole=True) for path in beyond_recovery(volume.stack_id)]
+    for found in unfinished(stack_id=volume.stack_id) if volume.stack_id else ():
         try:
             state = recover(found.path)
-        except (BadInput, Refused):
+        except (BadInput, Refused) as error:
+            warnings.append(error.sentence)
             continue
         if state.segmentation.grid == grid:
-            return Opened(resume(state, listeners=listeners), found)
+            if state.lost:
+                kept = keep_damaged(state)
+                warnings.append(lost_text(found.path if kept is None else kept))
+            return Opened(resume(state, listeners=listeners), found, " ".join(warnings))
     segmentation = Segmentation(grid, volume.stack_id)
     journal = Journal.begin(segmentation, facts=facts, listeners=listeners)
-    return Opened(Editor(segmentation, journal=journal), None)
+    return Opened(Editor(segmentation, journal=journal), None, " ".join(warnings))
 
 
 def close_journal(journal: Journal, _context: JobContext | None = None) -> None:
@@ -349,10 +442,16 @@ def close_journal(journal: Journal, _context: JobContext | None = None) -> None:
 
 
 def recovered_text(earlier: Unfinished) -> str:
-    """The quiet sentence after work came back."""
+    """The sentence after work came back."""
     when = earlier.changed.astimezone().strftime("%Y-%m-%d %H:%M")
     steps = f"{earlier.steps} step{'s' if earlier.steps != 1 else ''}"
     return f"Your work of {when} on this study is back: {steps}."
+
+
+def lost_text(kept: Path, *, whole: bool = False) -> str:
+    """The sentence where a damaged file took work of a person with it."""
+    what = "An earlier work on this study" if whole else "Part of the earlier work"
+    return f"{what} could not be read, because its file is damaged; the file was kept as {kept}."
 
 
 def _facts(stack: object) -> dict[str, object]:

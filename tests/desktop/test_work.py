@@ -20,7 +20,7 @@ from pytestqt.qtbot import QtBot
 from medviewer.annotation.journal import journal_folder
 from medviewer.desktop.main_window import MainWindow
 from medviewer.desktop.panels.segments import SaveState, SegmentsCard
-from medviewer.desktop.work import Work
+from medviewer.desktop.work import ELSEWHERE, Work
 from medviewer.volume.volume import Volume
 
 
@@ -93,6 +93,22 @@ def test_work_is_there_again_when_the_same_stack_is_shown_at_once(window: MainWi
         assert window.session.segmentation.voxels(1) > 50
 
 
+def test_leafing_through_stacks_faster_than_they_are_read_shuts_nobody_out(
+    window: MainWindow, work: Work, qtbot: QtBot
+) -> None:
+    """A stack that is left before its journal was there must not stay locked by this very window."""
+    show(window, qtbot, small_volume())
+    paint(window)
+    for n in range(12):
+        window.session.show(None, small_volume("stack-b" if n % 2 == 0 else "stack-a"))
+        if n % 3 == 0:
+            qtbot.wait(5 * n)
+    qtbot.waitUntil(lambda: window.session.editor is not None, timeout=20_000)
+    assert window.session.segmentation is not None
+    assert window.session.segmentation.voxels(1) > 0
+    assert window.banner.text == ""
+
+
 def test_a_stack_without_edits_leaves_no_journal(window: MainWindow, work: Work, qtbot: QtBot) -> None:
     show(window, qtbot, small_volume())
     window.session.show(None, None)
@@ -137,22 +153,87 @@ def test_work_survives_kill_9_of_the_window(
     show(window, qtbot, small_volume())
     assert window.session.segmentation is not None
     assert window.session.segmentation.voxels(1) == voxels > 100
-    assert "is back: 3 steps" in window.status.sentence
+    assert "is back: 3 steps" in window.banner.text, "it stays until a person closes it"
+    show(window, qtbot, small_volume("stack-b"))
+    assert window.banner.text == "", "it was about another stack"
 
 
-def test_a_second_window_on_the_same_case_keeps_a_journal_of_its_own(
+def leave(window: MainWindow, qtbot: QtBot) -> Path:
+    """Paint three dots and close the window: the journal that is left."""
+    first = Work(window.session, window.services, window)
+    show(window, qtbot, small_volume())
+    for row in (20, 30, 40):
+        paint(window, row, row)
+    assert first.journal is not None
+    path = first.journal.path
+    first.close()
+    return path
+
+
+def reopened(qtbot: QtBot) -> tuple[MainWindow, Work]:
+    other = make_window()
+    qtbot.addWidget(other)
+    work = Work(other.session, other.services, other)
+    show(other, qtbot, small_volume())
+    return other, work
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["in a stroke", "in the beginning"])
+def test_work_that_a_damaged_file_took_is_told_and_the_file_is_kept(
+    window: MainWindow, qtbot: QtBot, inside: bool
+) -> None:
+    path = leave(window, qtbot)
+    data = bytearray(path.read_bytes())
+    starts = [n for n in range(len(data)) if data[n : n + 2] == b"\x78\x01"]
+    data[(starts[2] if inside else starts[0]) + 20] ^= 0xFF
+    path.write_bytes(data)
+    other, work = reopened(qtbot)
+    kept = path.with_name(f"{path.name}.damaged")
+    assert kept.read_bytes() == data
+    assert "could not be read" in other.banner.text and str(kept) in other.banner.text
+    assert ("is back: 1 step." in other.banner.text) == inside
+    work.close()
+    if not inside:
+        assert not path.exists()
+        another, again = reopened(qtbot)
+        assert another.banner.text == "", "it is told once"
+        again.close()
+
+
+def test_a_torn_end_is_what_a_crash_leaves_and_frightens_nobody(window: MainWindow, qtbot: QtBot) -> None:
+    path = leave(window, qtbot)
+    path.write_bytes(path.read_bytes()[:-5])
+    other, work = reopened(qtbot)
+    assert "is back: 2 steps." in other.banner.text and "could not" not in other.banner.text
+    work.close()
+
+
+def test_a_second_window_on_the_same_case_waits_until_the_first_is_closed(
     window: MainWindow, work: Work, qtbot: QtBot
 ) -> None:
+    """Two works on one case would differ, and one of them would be lost from sight."""
     show(window, qtbot, small_volume())
     paint(window)
     other = make_window()
     qtbot.addWidget(other)
     second = Work(other.session, other.services, other)
-    show(other, qtbot, small_volume())
-    assert other.session.editor is not None
-    assert second.journal is not None
-    assert work.journal is not None
-    assert second.journal.path != work.journal.path
+    other.session.show(None, small_volume())
+    qtbot.waitUntil(lambda: "Another window is at work on this case" in other.banner.text, timeout=20_000)
+    assert other.session.editor is None
+    assert second.journal is None
+    paint(other)
+    assert other.actions_table.why_not("delete") == ELSEWHERE
+    second.add()
+    assert other.status.sentence == ELSEWHERE
+    other.banner._button.click()
+    qtbot.waitUntil(lambda: bool(other.banner.text), timeout=20_000)
+    assert other.session.editor is None, "the first is still there"
+    work.close()
+    other.banner._button.click()
+    qtbot.waitUntil(lambda: other.session.editor is not None, timeout=20_000)
+    assert other.session.segmentation is not None
+    assert other.session.segmentation.voxels(1) > 0
+    assert "is back: 1 step" in other.banner.text
     second.close()
 
 
