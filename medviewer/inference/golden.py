@@ -37,7 +37,14 @@ def check_golden(package: ModelPackage, device: str = "cpu") -> None:
     tolerance = json.loads((package.folder / "golden" / "tolerance.json").read_text(encoding="utf-8"))
     if not expected:
         raise Refused("the golden case of this model package expects nothing: it proves nothing", path=package.folder)
-    outputs = module.golden_outputs(package, inputs, device)
+    try:
+        outputs = module.golden_outputs(package, inputs, device)
+    except (KeyError, IndexError, ValueError) as error:
+        raise Refused(
+            f"the golden case of {package.card.task} {package.card.version} does not fit what its card says it does "
+            f"({type(error).__name__}): the model is not used",
+            path=package.folder,
+        ) from error
     for name, wanted in expected.items():
         limit = float(tolerance.get(name, tolerance.get("default", 1e-3)))
         difference = _difference(np.asarray(outputs[name]), wanted) if name in outputs else "it is missing"
