@@ -20,7 +20,7 @@ from medviewer.desktop.pictures import OWN_LIBRARY, Pictures, pictures_of, witho
 from medviewer.desktop.proposals import Proposals
 from medviewer.desktop.seg_files import SegFiles
 from medviewer.desktop.services import Services
-from medviewer.desktop.session import ReadingSession
+from medviewer.desktop.session import Changes, ReadingSession
 from medviewer.desktop.training import Training
 from medviewer.desktop.work import Work
 from medviewer.inference.client import InferenceClient
@@ -66,6 +66,7 @@ class Circle(QObject):
         self.training = Training(session, services, self.proposals, self)
         self._shown_similar: Suggestion | None = None
         self._soon = _Soon(self, self._show_segments)
+        self._finding_soon = _Soon(self, self._show_finding_card, wait_ms=100)
         self._wire_finding()
         self._wire_segments()
         self._wire_training()
@@ -109,7 +110,16 @@ class Circle(QObject):
         card.remedy_asked.connect(self._remedy)
         self._column.check_first.slice_asked.connect(self.go_to_slice)
         self.proposals.changed.connect(self._show_finding)
-        self._session.changed.connect(lambda changes: self._show_finding() if changes.volume else None)
+        self._session.changed.connect(self._on_session_changed)
+
+    def _on_session_changed(self, changes: Changes) -> None:
+        if changes.volume:
+            self._show_finding()
+            return
+        finding = self.proposals.finding
+        edited = changes.overlay is not None or changes.segments
+        if edited and finding is not None and finding.state is FindingState.ACCEPTED:
+            self._finding_soon.run()
 
     def _edit(self) -> None:
         """Accept if that is still to be done, then take the brush."""
@@ -138,13 +148,23 @@ class Circle(QObject):
             self._take_suggest()
 
     def _show_finding(self) -> None:
-        finding, book = self.proposals.finding, self.proposals.book
-        has_study, task = self._session.volume is not None, self.proposals.task
-        self._column.finding.show_finding(finding_view(finding, book, has_study=has_study, task=task))
+        finding = self.proposals.finding
+        self._show_finding_card()
         self._show_similar(finding)
         self._show_check_first(finding)
         if finding is not None and finding.state is FindingState.RUNNING and finding.outline is None:
             self._column.open_page("Finding")
+
+    def _show_finding_card(self) -> None:
+        view = finding_view(
+            self.proposals.finding,
+            self.proposals.book,
+            has_study=self._session.volume is not None,
+            task=self.proposals.task,
+            segmentation=self._session.segmentation,
+        )
+        if view != self._column.finding.view:
+            self._column.finding.show_finding(view)
 
     def _show_similar(self, finding: Finding | None) -> None:
         card = self._column.similar
@@ -262,11 +282,11 @@ class Circle(QObject):
 
 
 class _Soon(QObject):
-    """Runs a function once after all that happens now, however often it was asked for."""
+    """Runs a function once after all that happens now (or after a while), however often it was asked for."""
 
-    def __init__(self, parent: QObject, function: Callable[[], None]) -> None:
+    def __init__(self, parent: QObject, function: Callable[[], None], wait_ms: int = 0) -> None:
         super().__init__(parent)
-        self._timer = QTimer(self, singleShot=True, interval=0)
+        self._timer = QTimer(self, singleShot=True, interval=wait_ms)
         self._timer.timeout.connect(function)
 
     def run(self) -> None:

@@ -104,6 +104,30 @@ def slices_of(segments: Sequence[SegmentMask]) -> tuple[int, int] | None:
     return (min(found) + 1, max(found) + 1) if found else None
 
 
+def figures_of(finding: Finding, segmentation: Segmentation | None) -> tuple[SegmentFigures, ...]:
+    """Sizes as they are now: of the segments once it was accepted, of the model's outline before."""
+    if finding.state is not FindingState.ACCEPTED or segmentation is None:
+        segments = () if finding.outline is None else finding.outline.segments
+        return tuple(SegmentFigures(s.label, s.diameter_mm, s.volume_ml) for s in segments)
+    made: list[SegmentFigures] = []
+    for number in finding.numbers:
+        if number in segmentation.segments:
+            volume = segmentation.volume_ml(number)
+            diameter = float((6000.0 * volume / np.pi) ** (1.0 / 3.0)) if volume > 0 else None
+            made.append(SegmentFigures(segmentation.segments[number].label, diameter, volume))
+    return tuple(made)
+
+
+def slices_now(finding: Finding, segmentation: Segmentation | None) -> tuple[int, int] | None:
+    """First and last slice as they are now, counted from 1; None where there is none."""
+    if finding.state is not FindingState.ACCEPTED or segmentation is None:
+        return slices_of(() if finding.outline is None else finding.outline.segments)
+    boxes = [box for n in finding.numbers if (box := segmentation.box(n)) is not None]
+    if not boxes:
+        return None
+    return min(b.start_kji[0] for b in boxes) + 1, max(b.stop_kji[0] for b in boxes)
+
+
 def first_hint(task: TaskFacts | None) -> str:
     """What to do first, for the task of the shown stack (None: no model takes it)."""
     if task is None:
@@ -113,9 +137,14 @@ def first_hint(task: TaskFacts | None) -> str:
 
 
 def finding_view(
-    finding: Finding | None, book: TaskBook | None, *, has_study: bool, task: TaskFacts | None = None
+    finding: Finding | None,
+    book: TaskBook | None,
+    *,
+    has_study: bool,
+    task: TaskFacts | None = None,
+    segmentation: Segmentation | None = None,
 ) -> FindingView:
-    """What the finding card shows; `task` is the one that would be asked next."""
+    """What the finding card shows; `task` is the one that would be asked next, `segmentation` has accepted ones."""
     if finding is None:
         hint = "" if book is None else first_hint(task)
         return FindingView(FindingState.NONE, sentence=hint) if has_study else FindingView(FindingState.NO_STUDY)
@@ -125,8 +154,8 @@ def finding_view(
     return FindingView(
         state=finding.state,
         headline=finding.name,
-        segments=tuple(SegmentFigures(s.label, s.diameter_mm, s.volume_ml) for s in segments),
-        slices=slices_of(segments),
+        segments=figures_of(finding, segmentation),
+        slices=slices_now(finding, segmentation),
         opinion=_opinion_of(finding, book),
         doing=doing,
         sentence=finding.sentence,

@@ -226,7 +226,9 @@ class Proposals(QObject):
         if finding is None or finding.state is not FindingState.PROPOSED or finding.outline is None:
             return False
         if editor is None:
-            self._services.say("The earlier work on this study is still being read; one moment.", "warn")
+            actions = self._services.actions  # the human work knows: it is read still, or another window has it
+            why = actions.why_not("delete") if actions.has("delete") else None
+            self._services.say(why or "The earlier work on this study is still being read; one moment.", "warn")
             return False
         marked = segments_of(finding, editor.segmentation)
         if not marked:

@@ -20,6 +20,7 @@ from pytestqt.qtbot import QtBot
 from test_corrections import stack_of
 from test_proposals import ALIKE, HEAD, JUDGE, SEGMENT, ScriptedClient, opinion, outline
 
+from medviewer.annotation.operations import Paint
 from medviewer.desktop import training as training_module
 from medviewer.desktop.circle import Circle, build_right_column
 from medviewer.desktop.corrections import open_queue
@@ -424,3 +425,25 @@ def test_the_window_starts_without_torch_scipy_and_the_database() -> None:
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=180, check=False)
     assert found.stdout.split() == ["[]", "[]"], found.stdout + found.stderr
+
+
+def test_the_sizes_on_the_card_follow_the_corrections_of_an_accepted_finding(desk: Desk) -> None:
+    desk.propose()
+    card, suggested = desk.column.finding, desk.column.finding.view
+    desk.press(card.accept_button)
+    desk.wait(lambda: desk.state is FindingState.ACCEPTED)
+    (before,) = card.view.segments
+    assert before.diameter_mm == pytest.approx(suggested.segments[0].diameter_mm)
+    assert before.volume_ml == pytest.approx(suggested.segments[0].volume_ml)
+    assert card.view.slices == suggested.slices == (5, 8)
+    editor = desk.window.session.editor
+    assert editor is not None
+    editor.do(Paint.of_mask("erase", (4, 0, 0), np.ones((2, *editor.segmentation.size_kji[1:]), dtype=bool), 0))
+    desk.wait(lambda: card.view.slices == (7, 8))
+    (after,) = card.view.segments
+    assert before.volume_ml is not None and before.diameter_mm is not None
+    assert after.volume_ml == pytest.approx(before.volume_ml / 2)
+    assert after.diameter_mm == pytest.approx(before.diameter_mm / 2 ** (1 / 3))
+    assert card._volume.text().startswith(f"{after.volume_ml:.2f}")
+    desk.window.actions_table.do("undo")
+    desk.wait(lambda: card.view.slices == (5, 8))
