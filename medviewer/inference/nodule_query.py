@@ -19,7 +19,7 @@ from medviewer.inference.nodule_crop import NoduleCrop, nodule_crop
 from medviewer.inference.nodule_ensemble import NoduleEnsemble
 from medviewer.inference.nodule_patch import PIXEL_MM, SIZE, SLICES, STEP_MM, Pose, blocks
 from medviewer.inference.prompt import Prompt
-from medviewer.inference.segment_nodule import LEAST_LUNG, unfit_volume
+from medviewer.inference.segment_nodule import LEAST_LUNG, NOT_IN_LUNG, NOTHING_FOUND, unfit_volume
 from medviewer.volume.volume import Volume
 
 REACH_MM = 30.0
@@ -77,7 +77,7 @@ def nodule_query(volume: Volume, prompt: Prompt, ensemble: NoduleEnsemble) -> No
     drawn = _draw(crop, ensemble)
     areas = drawn.sum((1, 2)) * PIXEL_MM**2
     if areas.max() < LEAST_AREA_MM2:
-        return "nothing that looks like a nodule was found at this place"
+        return NOTHING_FOUND
     low_mm, high_mm = _extent(areas)
     if high_mm - low_mm > TUBE * max(_width_mm(drawn), LEAST_WIDTH_MM):
         return "what was found at this place runs on like a vessel or a rib, unlike a nodule"
@@ -90,7 +90,7 @@ def nodule_query(volume: Volume, prompt: Prompt, ensemble: NoduleEnsemble) -> No
     block = blocks([images], [crop.pixel_mm], [crop.slice_spacing_mm], [pose])
     around = lung_around(block[0].numpy(), _first(ensemble).predict(block, mirrored=False).mask[0])
     if around is not None and around < LEAST_LUNG_AROUND:
-        return "what was found at this place does not lie in lung as a nodule does (wall, vessel or mediastinum?)"
+        return NOT_IN_LUNG
     return NoduleQuery(
         block=block,
         crop=crop,

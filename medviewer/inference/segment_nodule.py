@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medviewer.inference.lesion import component_at_click
+from medviewer.inference.lesion import component_at_click, longest_diameter_mm
 from medviewer.inference.nodule_crop import CROP_SIZE, NoduleCrop, nodule_crop
 from medviewer.inference.prompt import Prompt, box_to_index
 from medviewer.inference.suggestion import SegmentMask, Suggestion
@@ -37,6 +37,21 @@ RIM = 3
 MAX_CROPS = 8
 #: Less lung than this around the click is no chest task's business.
 LEAST_LUNG = 0.08
+#: A drawing of fewer voxels, or a shorter one (mm), is no nodule: of the nodules learned on all are at least 3 mm.
+LEAST_VOXELS = 4
+LEAST_DIAMETER_MM = 2.5
+#: Of the ring around a nodule at least this share is lung: around attached ones a good half is, in the wall, the hila
+#: and the mediastinum less than this.
+LEAST_LUNG_AROUND = 0.45
+#: What is darker than this (HU) is lung, ground glass or air, and no tissue.
+TISSUE_HU = -500.0
+#: Inner and outer distance of that ring from the drawn nodule (mm).
+RING_MM = (1.5, 4.5)
+#: The ring is looked at in slices where the drawing has at least this area (mm2).
+LEAST_AREA_MM2 = 4.0
+#: Why there is no outline.
+NOTHING_FOUND = "nothing that looks like a nodule was found at this place"
+NOT_IN_LUNG = "what was found at this place does not lie in lung as a nodule does (wall, vessel or mediastinum?)"
 #: Logit of a voxel that no network has looked at.
 UNSEEN = -20.0
 
@@ -121,9 +136,54 @@ def suggest(package: ModelPackage, volume: Volume, prompt: Prompt, device: str, 
         walk.refine(calibration)
     walk.beyond_the_rim(calibration)
     found = _segment(walk, calibration, volume, prompt)
-    if found is None:
-        return answer(abstained="nothing that looks like a nodule was found at this place")
+    if found is None or _is_speck(found, crop):
+        return answer(abstained=NOTHING_FOUND)
+    if not _lies_in_lung(walk, calibration):
+        return answer(abstained=NOT_IN_LUNG)
     return answer(segments=(found,), check_first=_least_sure(found), notes=_notes(walk, volume))
+
+
+def lung_around(hu: NDArray[np.float32], lesion: NDArray[np.bool_], pixel_mm: float) -> float | None:
+    """How much of the ring around a lesion is lung, in the slice where it is most; None where too little is drawn.
+
+    Args:
+        hu: `[k, j, i]`.
+        lesion: what is drawn, same shape.
+        pixel_mm: size of a pixel.
+    """
+    from scipy import ndimage
+
+    found = []
+    for plane, drawn in zip(hu, lesion, strict=True):
+        if not drawn.any() or float(drawn.sum()) * pixel_mm**2 < LEAST_AREA_MM2:
+            continue
+        away = ndimage.distance_transform_edt(~drawn) * pixel_mm
+        ring = (away > RING_MM[0]) & (away <= RING_MM[1])
+        if ring.any():
+            found.append(float(np.mean(plane[ring] < TISSUE_HU)))
+    return max(found, default=None)
+
+
+def _is_speck(found: SegmentMask, crop: NoduleCrop) -> bool:
+    """Whether a drawing is too small for a nodule."""
+    drawn = np.asarray(found.mask, dtype=bool)
+    if int(drawn.sum()) < LEAST_VOXELS:
+        return True
+    return longest_diameter_mm(drawn, crop.spacing_kji) < LEAST_DIAMETER_MM
+
+
+def _lies_in_lung(walk: _Walk, calibration: Calibration) -> bool:
+    """Whether there is lung around the lesion. The best slice decides: at its ends a nodule of the wall has none."""
+    lesion = walk.lesion(calibration)
+    start, size = np.asarray(walk.start_kji), np.asarray(walk.volume.size_kji)
+    where = np.argwhere(lesion)
+    margin = np.array([0, 1, 1]) * (int(np.ceil(RING_MM[1] / walk.crop.pixel_mm)) + 1)
+    low = np.maximum(np.maximum(where.min(axis=0) - margin, 0), -start)
+    high = np.minimum(np.minimum(where.max(axis=0) + margin + 1, lesion.shape), size - start)
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    hu = walk.volume.values(tuple(int(n) for n in start + low), tuple(int(n) for n in high - low))
+    around = lung_around(hu, lesion[box], walk.crop.pixel_mm)
+    return around is None or around >= LEAST_LUNG_AROUND
 
 
 def golden_outputs(package: ModelPackage, inputs: Mapping[str, NDArray[Any]], device: str) -> dict[str, NDArray[Any]]:

@@ -151,6 +151,43 @@ def test_air_gives_no_segment_but_a_reason(package: Any) -> None:
     assert found.abstained is not None and "nothing" in found.abstained
 
 
+def test_a_speck_is_no_nodule(package: Any) -> None:
+    hu = lung()
+    hu[30, 100, 120:123] = 40
+    found = ask(package, volume_of(hu), (30, 100, 120))
+    assert found.segments == ()
+    assert found.abstained is not None and "nothing" in found.abstained
+    hu[30:33, 100:103, 120:124] = 40  # 2.8 mm
+    assert ask(package, volume_of(hu), (31, 101, 121)).abstained is None
+
+
+def test_what_lies_in_the_wall_is_no_nodule_and_what_is_attached_to_it_is(package: Any) -> None:
+    hu = lung()
+    hu[:, :, :110] = -100  # fat
+    hu[:, 60, 130] = 900  # something as bright as bone
+    buried, attached = hu.copy(), hu.copy()
+    ball(buried, (30, 100, 98), 5.0)
+    ball(attached, (30, 100, 110), 5.0)
+    for one, centre in ((buried, (30, 100, 98)), (attached, (30, 100, 110))):
+        one[one == 40] = 300
+        found = ask(package, volume_of(one), centre)
+        if one is attached:
+            assert found.abstained is None
+            np.testing.assert_array_equal(whole(found, hu.shape), one == 300)
+        else:
+            assert found.abstained is not None and "does not lie in lung" in found.abstained
+
+
+def test_ground_glass_lies_in_lung() -> None:
+    hu = np.full((3, 60, 60), -850, dtype=np.float32)
+    drawn = np.zeros(hu.shape, dtype=bool)
+    drawn[:, 25:35, 25:35] = True
+    hu[drawn] = -600
+    assert segment_nodule.lung_around(hu, drawn, 0.7) == 1.0
+    assert segment_nodule.lung_around(hu + 600, drawn, 0.7) == 0.0
+    assert segment_nodule.lung_around(hu, np.zeros_like(drawn), 0.7) is None
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [({"modality": "MR"}, "MR"), ({"unit": "SUV"}, "HU"), ({"grid": None}, "geometry")],
