@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from medviewer import __version__, places
 from medviewer.errors import MedviewerError
+
+if TYPE_CHECKING:
+    from medviewer.inference.store import ModelStore
 
 #: Samples whose values may differ from the original by so much (lossy coding); all others must be exact.
 LOSSY_TOLERANCE = {"jpeg-baseline": 8, "jpeg-extended-12": 16, "jpeg-ls-near": 4, "jpeg2000": 16}
@@ -118,10 +122,7 @@ def _some(tasks: tuple[str, ...]) -> str:
     return ", ".join(tasks)
 
 
-def _verify(store: object, task: str) -> str:
-    from medviewer.inference.store import ModelStore
-
-    assert isinstance(store, ModelStore)
+def _verify(store: ModelStore, task: str) -> str:
     package = store.verify(task)
     return f"version {package.card.version}, hashes and golden case agree"
 

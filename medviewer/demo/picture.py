@@ -19,7 +19,7 @@ def take_picture(story: Story) -> None:
     """Open the chest study in the real window, click its first nodule, wait for the models, and save the picture."""
     with story.step("look") as step:
         ours, theirs = multiprocessing.get_context("spawn").Pipe()
-        process = multiprocessing.get_context("spawn").Process(target=_shoot, args=(theirs, _words(story, stay=False)))
+        process = multiprocessing.get_context("spawn").Process(target=_shoot, args=(theirs, _words(story)))
         process.start()
         theirs.close()
         late = ours.recv() if ours.poll(LIMIT_S) else ["the window did not answer"]
@@ -59,9 +59,9 @@ def leave_window_open(story: Story) -> bool:
     return True
 
 
-def _words(story: Story, *, stay: bool) -> list[str]:
+def _words(story: Story) -> list[str]:
     point = ["-", "-", "-"] if story.target is None else [str(v) for v in story.target]
-    return [str(story.out / "screenshot.png"), "stay" if stay else "go", *point, str(story.chest)]
+    return [str(story.out / "screenshot.png"), *point, str(story.chest)]
 
 
 def _shoot(pipe: Connection, words: list[str]) -> None:

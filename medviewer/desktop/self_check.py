@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6 import __version__ as qt_version
-from PySide6.QtGui import QColor, QOffscreenSurface, QOpenGLContext, QPainter, QPixmap
+from PySide6.QtGui import QOffscreenSurface, QOpenGLContext
 from PySide6.QtWidgets import QApplication, QLabel
 
 from medviewer.desktop.application import application
@@ -26,10 +26,6 @@ def paint_a_window() -> str:
     bright = sum(image.pixelColor(x, y).lightness() > 128 for x in range(image.width()) for y in range(image.height()))
     if bright < 50:
         raise RuntimeError("Qt painted no text: are there fonts on this machine?")
-    picture = QPixmap(16, 16)
-    picture.fill(QColor("red"))
-    painter = QPainter(picture)
-    painter.end()
     return f"Qt {qt_version} on {QApplication.platformName()} paints"
 
 

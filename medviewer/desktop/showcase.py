@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PySide6.QtCore import QEventLoop, QTimer
-from PySide6.QtWidgets import QApplication
 
 from medviewer.desktop.app import ErrorKeeper, fill_right_column, make_window
 from medviewer.desktop.application import application
@@ -37,7 +36,6 @@ class Scene:
         paths: what is opened.
         point_lps: where a suggestion is asked for, mm (LPS); None asks for none.
         picture: where the screenshot goes.
-        window: name of the grey window's preset, "" for the file's own.
         tab: tab of the right column to show at last, "" for the finding.
         size: of the window in pixels.
         stay: True leaves the window open afterwards.
@@ -139,13 +137,8 @@ def has_real_display() -> bool:
     )
 
 
-def application_exists() -> bool:
-    """True where this process has a Qt application already."""
-    return QApplication.instance() is not None
-
-
 def scene_of_words(words: Sequence[str]) -> Scene:
-    """A scene from the words of a command line: picture, stay ("stay" or "go"), x, y, z, paths."""
-    picture, stay, x, y, z, *paths = words
+    """A scene from plain words, as another process hands them over: picture, x, y, z (or "-"), paths."""
+    picture, x, y, z, *paths = words
     point = None if x == "-" else (float(x), float(y), float(z))
-    return Scene(tuple(Path(p) for p in paths), point, Path(picture), stay=stay == "stay")
+    return Scene(tuple(Path(p) for p in paths), point, Path(picture))

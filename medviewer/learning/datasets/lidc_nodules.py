@@ -20,21 +20,12 @@ from numpy.typing import NDArray
 
 from medviewer import places
 from medviewer.errors import BadInput
+from medviewer.phantom.ratings import RATING_NAMES
 
 #: Highest grey value that is stored (the lowest bit is dropped).
 TOP_GREY = 254.0
 #: The nine ratings of LIDC; `internalStructure` and `calcification` are names, not a scale.
-RATINGS = (
-    "subtlety",
-    "internalStructure",
-    "calcification",
-    "sphericity",
-    "margin",
-    "lobulation",
-    "spiculation",
-    "texture",
-    "malignancy",
-)
+RATINGS = RATING_NAMES
 _ARRAYS = ("images", "masks", "first", "pad_level")
 
 
