@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from medviewer.desktop import objects
+from medviewer.desktop.objects import ObjectRow
 from medviewer.desktop.session import Changes, ReadingSession
 from medviewer.desktop.theme import LEFT_WIDTH, colour, tokens, ui_font
 from medviewer.desktop.thumbnails import SIDE, Thumbnails, as_pixmap
@@ -52,9 +55,6 @@ _REASONS = {
     "outside-folder": "outside the folder",
     "duplicate-uid": "duplicate UID",
 }
-
-#: Objects that there is nothing to say about in the list.
-_NOT_LISTED = frozenset({"no-pixels", "DICOMDIR", "other"})
 
 _GEOMETRY_BADGES = {
     "lossy": "lossy",
@@ -164,37 +164,6 @@ class SeriesCard(QAbstractButton):
         painter.drawText(x, base, metrics.elidedText(text, Qt.TextElideMode.ElideRight, room))
 
 
-class ObjectRow(QAbstractButton):
-    """A DICOM object under its series: a segmentation, a report."""
-
-    def __init__(self, found: ObjectFile, can_open: bool, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.object = found
-        self.setFixedHeight(24)
-        self.setEnabled(can_open)
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.setToolTip(found.summary if can_open else f"{found.summary}\nThis kind of object cannot be shown yet.")
-        self.setAccessibleName(f"{found.kind} {found.summary}")
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Kind and summary on one line."""
-        painter = QPainter(self)
-        try:
-            if self.underMouse() and self.isEnabled():
-                painter.fillRect(self.rect(), colour("raised"))
-            painter.setFont(ui_font(9, bold=True))
-            painter.setPen(colour("accent" if self.isEnabled() else "faint"))
-            painter.drawText(20, 16, self.object.kind)
-            start = 26 + QFontMetrics(painter.font()).horizontalAdvance(self.object.kind)
-            painter.setFont(ui_font(9))
-            painter.setPen(colour("dim" if self.isEnabled() else "faint"))
-            metrics = QFontMetrics(painter.font())
-            room = self.width() - start - 6
-            painter.drawText(start, 16, metrics.elidedText(self.object.summary, Qt.TextElideMode.ElideRight, room))
-        finally:
-            painter.end()
-
-
 class SkippedCard(QFrame):
     """How many files were skipped and why; a click lists them."""
 
@@ -288,6 +257,7 @@ class SeriesPanel(QWidget):
         self._session, self._thumbnails = session, thumbnails
         self._openable = openable
         self.cards: list[SeriesCard] = []
+        self.rows: list[ObjectRow] = []
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 1, 0)
         column.setSpacing(0)
@@ -316,6 +286,11 @@ class SeriesPanel(QWidget):
             self._fill(self._session.catalog)
             self.mark_shown()
 
+    def mark_objects(self, shown: Collection[Path]) -> None:
+        """Tint the rows of the objects that are shown now."""
+        for row in self.rows:
+            row.setChecked(row.object.path in shown)
+
     def mark_shown(self) -> None:
         """Tint the card of the shown stack (of a 4-D one, whichever time is shown)."""
         shown = self._session.stack
@@ -327,7 +302,7 @@ class SeriesPanel(QWidget):
 
     def _fill(self, catalog: Catalog | None) -> None:
         self._thumbnails.forget_waiting()
-        self.cards = []
+        self.cards, self.rows = [], []
         body = QWidget()
         column = QVBoxLayout(body)
         column.setContentsMargins(10, 8, 10, 8)
@@ -341,6 +316,11 @@ class SeriesPanel(QWidget):
         else:
             for patient in catalog.patients:
                 self._add_patient(column, patient, catalog)
+            for name, of_nobody in objects.of_nobody(catalog).items():
+                column.addSpacing(14 if column.count() else 0)
+                column.addWidget(ElidedLabel(name_text(name) or "No name", ui_font(10, bold=True), "text"))
+                for found in of_nobody:
+                    self._add_object(column, found)
         column.addStretch(1)
         self._scroll.setWidget(body)
         body.setAutoFillBackground(False)
@@ -369,18 +349,8 @@ class SeriesPanel(QWidget):
         column.addLayout(row)
         for study in patient.studies:
             self._add_study(column, study, catalog)
-        loose = [
-            o
-            for o in catalog.objects
-            if o.patient == patient.name and o.kind not in _NOT_LISTED and not self._belongs(o, patient)
-        ]
-        for found in loose:
+        for found in objects.of_patient(patient, catalog):
             self._add_object(column, found)
-
-    @staticmethod
-    def _belongs(found: ObjectFile, patient: Patient) -> bool:
-        uids = {series.uid for study in patient.studies for series in study.series}
-        return bool(uids & set(found.referenced_series))
 
     def _add_study(self, column: QVBoxLayout, study: Study, catalog: Catalog) -> None:
         line = "   ".join(part for part in (study.description, date_text(study.date)) if part)
@@ -388,10 +358,12 @@ class SeriesPanel(QWidget):
             column.addWidget(ElidedLabel(line, ui_font(9), "dim"))
         column.addSpacing(4)
         for series in study.series:
-            objects = [o for o in catalog.objects if series.uid in o.referenced_series]
-            self._add_series(column, series, tuple(dict.fromkeys(o.kind for o in objects)))
-            for found in objects:
+            under = objects.of_series(series, catalog)
+            self._add_series(column, series, tuple(dict.fromkeys(o.kind for o in under)))
+            for found in under:
                 self._add_object(column, found)
+        for found in objects.of_study(study, catalog):
+            self._add_object(column, found)
 
     def _add_series(self, column: QVBoxLayout, series: Series, kinds: tuple[str, ...]) -> None:
         for stack in series.stacks:
@@ -404,6 +376,7 @@ class SeriesPanel(QWidget):
     def _add_object(self, column: QVBoxLayout, found: ObjectFile) -> None:
         row = ObjectRow(found, found.kind in self._openable)
         row.clicked.connect(lambda _=False, found=found: self.object_chosen.emit(found))
+        self.rows.append(row)
         column.addWidget(row)
 
     def step(self, by: int) -> Stack | None:

@@ -57,6 +57,7 @@ class ObjectFile:
         patient: person name as in `Patient.name`.
         sop_instance_uid, study_uid, series_uid: its identifiers, "" where absent.
         referenced_series: series that it refers to, as far as the header's top level says.
+        frame_of_reference_uid: of the space that its contours, masks or doses lie in, "" where it has none.
     """
 
     path: Path
@@ -68,6 +69,7 @@ class ObjectFile:
     series_uid: str = ""
     patient_id: str = ""
     referenced_series: tuple[str, ...] = ()
+    frame_of_reference_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

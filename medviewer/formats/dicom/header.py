@@ -21,6 +21,7 @@ from medviewer.formats.dicom.elements import (
     tag_text,
 )
 from medviewer.formats.dicom.mosaic import Mosaic, read_mosaic
+from medviewer.formats.dicom.object_summary import frame_of_reference, summary_parts
 from medviewer.formats.dicom.planes import FramePlane, frame_planes
 from medviewer.formats.dicom.sop_classes import object_kind
 from medviewer.formats.dicom.syntaxes import NATIVE, is_known, syntax_name
@@ -157,11 +158,7 @@ def _object(path: Path, header: Header, kind: str, charsets: Sequence[str]) -> O
             label = _clean(decode(data.bytes(tag), charsets)[0])
     if kind == "SR" and data.items(T.CONCEPT_NAME):
         label = _clean(decode(data.item(T.CONCEPT_NAME).bytes(T.CODE_MEANING), charsets)[0]) or label
-    parts = [kind, label]
-    segments = [_clean(decode(s.bytes(T.SEGMENT_LABEL), charsets)[0]) or "?" for s in data.items(T.SEGMENT_SEQUENCE)]
-    if segments:
-        shown = ", ".join(segments[:6]) + (", ..." if len(segments) > 6 else "")
-        parts.append(f"{len(segments)} segment{'s' if len(segments) > 1 else ''}: {shown}")
+    parts = [kind, *(summary_parts(kind, data) or [label])]
     references = [item.text(T.SERIES_UID) for item in data.items(T.REFERENCED_SERIES)]
     for frame in data.items(T.RT_REFERENCED_FRAMES):
         for study in frame.items(T.RT_REFERENCED_STUDY):
@@ -176,6 +173,7 @@ def _object(path: Path, header: Header, kind: str, charsets: Sequence[str]) -> O
         series_uid=data.text(T.SERIES_UID),
         patient_id=_clean(decode(data.bytes(T.PATIENT_ID), charsets)[0]),
         referenced_series=tuple(dict.fromkeys(uid for uid in references if uid)),
+        frame_of_reference_uid=frame_of_reference(data),
     )
 
 
