@@ -6,12 +6,13 @@ VENV        := .venv
 RUN         := $(VENV)/bin/
 export PYTHON TORCH_INDEX
 
-.PHONY: demo test test-all check format package pictures clean help
+.PHONY: demo test test-all fuzz check format package pictures clean help
 
 help:
 	@echo "make demo      the whole circle on a synthetic chest CT; leaves demo-out/"
 	@echo "make test      the everyday tests (under 12 minutes on two cores)"
 	@echo "make test-all  these and the slow ones"
+	@echo "make fuzz      ten minutes of damaged files; prints its seed and what it found"
 	@echo "make check     style, types and walls between the rooms"
 	@echo "make package   a folder that runs without Python: dist/medviewer"
 	@echo "make pictures  makes the pictures of README and guide again"
@@ -32,6 +33,9 @@ test: $(VENV)/.dev
 
 test-all: $(VENV)/.dev
 	QT_QPA_PLATFORM=offscreen $(RUN)python -m pytest -n 2 --dist loadfile -m "slow or not slow"
+
+fuzz: $(VENV)/.dev
+	$(RUN)python -m tests.fuzz --seconds 600 $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/.dev
 	$(RUN)ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 import numpy as np
 
 from medviewer.jobs import JobContext, Progress
+
+#: Halves of pairs, which stand for bytes that are no UTF-8; JSON has no place for them.
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def _plain(value: Any) -> Any:
@@ -38,8 +42,8 @@ def json_text(document: Any) -> str:
 
 
 def print_json(document: Any) -> None:
-    """Write exactly one JSON document to stdout."""
-    sys.stdout.buffer.write(json_text(document).encode("utf-8", "surrogateescape") + b"\n")
+    """Write exactly one JSON document to stdout: UTF-8, whatever bytes a file name or a text is made of."""
+    sys.stdout.buffer.write(_SURROGATES.sub("\ufffd", json_text(document)).encode() + b"\n")
     sys.stdout.buffer.flush()
 
 

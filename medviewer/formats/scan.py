@@ -20,6 +20,7 @@ from medviewer.formats.dicom import tags as T
 from medviewer.formats.dicom.elements import Header, HeaderFault, NeedMore, looks_like_dicom, parse_header
 from medviewer.formats.dicom.header import ImageFile, read_file_header
 from medviewer.formats.dicom.stacking import build_patients
+from medviewer.formats.dicom.text import one_line
 from medviewer.formats.sniff import describe, is_nifti, is_nrrd
 from medviewer.formats.source import SourceFault
 from medviewer.jobs import JobContext
@@ -265,7 +266,8 @@ def _read_directory(path: Path, found: _Found, *, follow: bool) -> None:
             inside.append(path.parent.joinpath(*parts))
     found.objects.append(ObjectFile(path, "DICOMDIR", f"DICOMDIR - {len(inside)} references", ""))
     found.skipped += [
-        Skipped(path, f"a reference leaves the folder: {name}", "outside-folder") for name in dict.fromkeys(strange)
+        Skipped(path, one_line(f"a reference leaves the folder: {name}"), "outside-folder")
+        for name in dict.fromkeys(strange)
     ]
     if not follow:
         return

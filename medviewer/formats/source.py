@@ -5,13 +5,18 @@ A member is written as a path below its archive: `study.zip/folder/IM0001`; arch
 
 from __future__ import annotations
 
+import errno
 import io
 import stat
 import threading
 import zipfile
+import zlib
 from collections import OrderedDict
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
+
+from medviewer.formats.dicom.text import one_line
+from medviewer.formats.zip_rescue import DAMAGE, Rescue, rescue
 
 #: A member may unpack to this.
 MAX_MEMBER = 4 << 30
@@ -32,7 +37,58 @@ class SourceFault(Exception):
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
         self.code = code
-        self.reason = reason
+        self.reason = one_line(reason)
+
+
+class _Member(io.RawIOBase):
+    """A member opened for reading; whatever is wrong with it is a SourceFault."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """By unpacking again from the start."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes.
+
+        Raises:
+            SourceFault: the member is damaged or cut.
+        """
+        try:
+            return self._file.read(size)
+        except EOFError as fault:
+            raise SourceFault("truncated", "truncated: the archive's member is cut") from fault
+        except DAMAGE as fault:
+            raise SourceFault("unreadable", f"the archive's member is damaged ({_why(fault)})") from fault
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a byte of the unpacked member."""
+        try:
+            return self._file.seek(offset, whence)
+        except DAMAGE as fault:
+            raise SourceFault("unreadable", f"the archive's member is damaged ({_why(fault)})") from fault
+
+    def tell(self) -> int:
+        """The place in the unpacked member."""
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Let the archive go."""
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+def _why(fault: BaseException) -> str:
+    """A few words of a fault that name no file."""
+    text = str(fault) if isinstance(fault, (zipfile.BadZipFile, zlib.error, NotImplementedError)) else ""
+    return text.partition(" for file ")[0][:80] or type(fault).__name__
 
 
 class _Archives:
@@ -40,10 +96,14 @@ class _Archives:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: OrderedDict[tuple[str, int, int], zipfile.ZipFile] = OrderedDict()
+        self._open: OrderedDict[tuple[str, int, int], tuple[zipfile.ZipFile, Rescue | None]] = OrderedDict()
 
-    def get(self, path: Path) -> zipfile.ZipFile:
-        """The opened archive of a path that `is_file` or is a member itself."""
+    def get(self, path: Path) -> tuple[zipfile.ZipFile, Rescue | None]:
+        """The opened archive of a path that `is_file` or is a member itself, and how it was rescued if it was cut.
+
+        Raises:
+            SourceFault: nothing of it can be read.
+        """
         outer = outer_archive(path)
         if outer is None and not path.is_file():
             raise FileNotFoundError(path)
@@ -55,10 +115,7 @@ class _Archives:
             if archive is not None:
                 self._open.move_to_end(key)
                 return archive
-        if outer is None:
-            archive = zipfile.ZipFile(path)
-        else:
-            archive = zipfile.ZipFile(io.BytesIO(read_all(path, limit=MAX_INNER_ARCHIVE)))
+        archive = _open_archive(path, None if outer is None else read_all(path, limit=MAX_INNER_ARCHIVE))
         with self._lock:
             self._open[key] = archive
             while len(self._open) > _OPEN_ARCHIVES:
@@ -66,19 +123,46 @@ class _Archives:
         return archive
 
 
+def _open_archive(path: Path, data: bytes | None) -> tuple[zipfile.ZipFile, Rescue | None]:
+    """An archive on disk, or of bytes in memory; one that has lost its directory is rescued."""
+
+    def opened() -> BinaryIO:
+        return path.open("rb") if data is None else io.BytesIO(data)
+
+    try:
+        return zipfile.ZipFile(opened()), None
+    except DAMAGE as fault:
+        found = rescue(opened())
+        if found is None:
+            raise SourceFault("unreadable", f"damaged ZIP archive ({_why(fault)})") from fault
+    try:
+        return zipfile.ZipFile(found.file), found
+    except DAMAGE as fault:
+        found.file.close()
+        raise SourceFault("unreadable", f"damaged ZIP archive ({_why(fault)})") from fault
+
+
 _ARCHIVES = _Archives()
 
 
 def outer_archive(path: Path) -> tuple[Path, str] | None:
     """The file on disk that holds a member, and the rest of the path below it; None for a path on disk."""
-    if path.exists():
+    if _exists(path):
         return None
     for parent in path.parents:
-        if parent.is_file():
-            return parent, path.relative_to(parent).as_posix()
-        if parent.exists():
-            return None
+        if _exists(parent):
+            return (parent, path.relative_to(parent).as_posix()) if parent.is_file() else None
     return None
+
+
+def _exists(path: Path) -> bool:
+    """True for a path on disk; a member may have a name that is too long for one."""
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
 
 
 def _locate(path: Path) -> tuple[zipfile.ZipFile, zipfile.ZipInfo] | None:
@@ -89,7 +173,7 @@ def _locate(path: Path) -> tuple[zipfile.ZipFile, zipfile.ZipInfo] | None:
     file, rest = outer
     archive_path, parts = file, PurePosixPath(rest).parts
     for _ in range(MAX_ARCHIVE_DEPTH + 1):
-        archive = _ARCHIVES.get(archive_path)
+        archive, _ = _ARCHIVES.get(archive_path)
         for n in range(len(parts), 0, -1):
             name = "/".join(parts[:n])
             try:
@@ -138,7 +222,10 @@ def open_binary(path: Path) -> BinaryIO:
     if located is None:
         return path.open("rb")
     archive, info = located
-    return archive.open(_checked(info))  # type: ignore[return-value]
+    try:
+        return _Member(archive.open(_checked(info)))  # type: ignore[arg-type, return-value]
+    except DAMAGE as fault:
+        raise SourceFault("unreadable", f"the archive's member is damaged ({_why(fault)})") from fault
 
 
 def read_start(path: Path, length: int) -> bytes:
@@ -184,17 +271,19 @@ def _is_safe(name: str) -> bool:
 def members(path: Path) -> tuple[list[Path], list[tuple[Path, SourceFault]]]:
     """Members of an archive as paths below it, and those that must not be read.
 
+    Of an archive that is cut, the whole members before the cut are read; the cut is among what must not be read.
+
     Raises:
         SourceFault: it is damaged or has too many members.
     """
-    try:
-        infos = _ARCHIVES.get(path).infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as fault:
-        raise SourceFault("unreadable", f"damaged ZIP archive ({fault})") from fault
+    archive, rescued = _ARCHIVES.get(path)
+    infos = archive.infolist()
     if len(infos) > MAX_MEMBERS:
         raise SourceFault("zip-unsafe", f"{len(infos)} members in one archive")
     good: list[Path] = []
     bad: list[tuple[Path, SourceFault]] = []
+    if rescued is not None:
+        bad.append(_cut(path, rescued))
     for info in infos:
         if info.is_dir():
             continue
@@ -210,3 +299,14 @@ def members(path: Path) -> tuple[list[Path], list[tuple[Path, SourceFault]]]:
             continue
         good.append(member)
     return good, bad
+
+
+def _cut(path: Path, rescued: Rescue) -> tuple[Path, SourceFault]:
+    """What is said of an archive without its end."""
+    members = "member" if rescued.whole == 1 else "members"
+    reason = f"truncated: the archive's directory is missing; its {rescued.whole} whole {members} are read"
+    if rescued.share is not None and rescued.cut:
+        reason += f", of the next one {100 * rescued.share:.0f} % is there"
+    if rescued.cut and _is_safe(rescued.cut):
+        return path / rescued.cut, SourceFault("truncated", reason)
+    return path, SourceFault("truncated", reason)

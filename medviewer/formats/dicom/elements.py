@@ -13,6 +13,8 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from medviewer.formats.dicom.text import one_line
+
 #: Nested sequences deeper than this are refused.
 MAX_DEPTH = 64
 #: Elements of one file, nested ones included.
@@ -38,7 +40,7 @@ class HeaderFault(Exception):
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
         self.code = code
-        self.reason = reason
+        self.reason = one_line(reason)
 
 
 class NeedMore(Exception):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from medviewer.formats.catalog import PixelLayout
 from medviewer.formats.dicom.colour import from_422, to_rgb
+from medviewer.formats.dicom.text import one_line
 
 AnyArray = NDArray[np.generic]
 
@@ -23,7 +24,7 @@ class PixelFault(Exception):
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
         self.code = code
-        self.reason = reason
+        self.reason = one_line(reason)
 
 
 def frame_bits(layout: PixelLayout) -> int:

@@ -6,7 +6,15 @@ then GB18030, as Chinese devices often write it under a Latin label), and `decod
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
+
+#: Categories of characters that no line of text for people holds: controls, marks of direction, halves of pairs, lines.
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+#: Marks of the category Cf that belong to the writing of Persian and Indic languages.
+_JOINERS = "\u200c\u200d"
+#: Longer texts are cut.
+MAX_LINE = 1024
 
 _CODECS: dict[str, str] = {
     "": "ascii", "ISO_IR 6": "ascii", "ISO_IR 100": "latin_1", "ISO_IR 101": "iso8859_2", "ISO_IR 109": "iso8859_3",
@@ -26,6 +34,15 @@ _ESCAPES: tuple[tuple[bytes, str, bool], ...] = (
     (b"(J", "shift_jis", False), (b"$)C", "euc_kr", False), (b"$)A", "gb2312", False),
     (b"$B", "iso2022_jp", True), (b"$@", "iso2022_jp", True), (b"$(D", "iso2022_jp_2", True),
 )  # fmt: skip
+
+
+def one_line(text: str, limit: int = MAX_LINE) -> str:
+    """One line of plain text: controls and marks of direction (which can turn what follows) become spaces; cut."""
+    if len(text) > limit:
+        text = text[: limit - 1] + "…"
+    if not text.isprintable():
+        text = "".join(" " if unicodedata.category(c) in _UNSAFE and c not in _JOINERS else c for c in text)
+    return " ".join(text.split())
 
 
 def codec_of(defined_term: str) -> str | None:
