@@ -143,6 +143,7 @@ def _add_study(
 ) -> tuple[Sequence[QueueCase], Sequence[str]]:
     from medviewer.annotation.segmentation import Segmentation
     from medviewer.cli.output import context_for_terminal
+    from medviewer.formats.carry import Use, grid_for
     from medviewer.formats.choose import open_stack
     from medviewer.formats.load import load_volume
     from medviewer.formats.masks import read_mask
@@ -152,14 +153,13 @@ def _add_study(
         raise BadInput("say what is drawn in which study", remedy="give PATH and --mask FILE")
     context = context_for_terminal()
     stack = open_stack([arguments.path], arguments.stack, context)
-    if stack.grid is None:
-        raise BadInput("this study has no geometry, so a mask cannot be laid on it", path=arguments.path)
-    laid = read_mask(arguments.mask, stack.grid, context)
+    grid = grid_for(stack, Use.MARKS)
+    laid = read_mask(arguments.mask, grid, context)
     if laid.note:
         print(f"the mask was {laid.note}", file=sys.stderr)
     volume = load_volume(stack, context)
     segments = _segments(laid, stack.id)
-    segmentation = Segmentation.from_labelmap(stack.grid, laid.labelmap, segments, stack.id)
+    segmentation = Segmentation.from_labelmap(grid, laid.labelmap, segments, stack.id)
     done = finish(
         facts,
         stack,

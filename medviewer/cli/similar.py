@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 with cases, 3 where the model abstains (the reason stands in the JSON)."""
+    from medviewer.formats.carry import Use, grid_for
     from medviewer.formats.load import load_volume
     from medviewer.formats.scan import nothing_opened, scan
     from medviewer.inference.device import resolve_device
@@ -47,9 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     if next(catalog.stacks(), None) is None:
         raise nothing_opened([arguments.path], catalog)
     stack = input_stack(catalog, package.card, prompt, arguments.stack)
-    if stack.grid is None:
-        raise BadInput("this stack carries no geometry: nothing can be measured on it", remedy="name another --stack")
-    prompt.check_inside(stack.grid)
+    prompt.check_inside(grid_for(stack, Use.SUGGESTION))
     volume = load_volume(stack.at_time(0), context)
     reason = wrong_modality(package, volume)
     if reason is None:

@@ -31,10 +31,19 @@ class StackKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """A fault of a stack: a code of the command line's contract and a sentence part that names where."""
+    """A fault of a stack: a code of the command line's contract and a sentence part that names where.
+
+    Attributes:
+        code: one of the command line's contract; `formats.quality` has a sentence for each.
+        detail: what and where, for people; images are counted from 1 in stack order.
+        short: two or three words with the number that matters, for the picture ("gantry tilt 14.0°").
+        images: indices in stack order (from 0) of the pictures that it is about, empty where it is about all.
+    """
 
     code: str
     detail: str
+    short: str = ""
+    images: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +155,8 @@ class StackText:
     """Facts of the header that a viewer writes on the screen; "" or None where the file says nothing.
 
     Dates are DICOM's YYYYMMDD, times HHMMSS. `patient_name` holds all groups in the file's order, joined by "=".
+    `calibration` says what a millimetre of a projection or ultrasound picture means ("at detector", "magn. 1.07",
+    "calibrated: fiducial", "US region"); "" where a millimetre is one of the patient's, or there is none.
     """
 
     patient_name: str = ""
@@ -182,6 +193,7 @@ class StackText:
     field_tesla: float | None = None
     frame_of_reference_uid: str = ""
     spacing_source: str = ""
+    calibration: str = ""
     lossy: str = ""
 
 
@@ -214,6 +226,10 @@ class Stack:
         source: "dicom", "nifti" or "nrrd".
         origin_lps, direction: of the first voxel and the axes as in `Grid`, as far as known; they may be there
             where `grid` is None (missing slices), and then are facts about the first slice only.
+        pixel_aspect: height of a pixel to its width where no spacing is known (PixelAspectRatio).
+        display_fps: pictures a second that the file recommends for playing, None where it says nothing.
+        sweeps: True where the file wants to be played forth and back.
+        derived_from: id of the stack that this one was resampled from; "" for what was acquired.
     """
 
     id: str
@@ -243,6 +259,10 @@ class Stack:
     source: str = "dicom"
     origin_lps: tuple[float, float, float] | None = None
     direction: tuple[float, ...] | None = None
+    pixel_aspect: float | None = None
+    display_fps: float | None = None
+    sweeps: bool = False
+    derived_from: str = ""
 
     @property
     def layout(self) -> PixelLayout | None:

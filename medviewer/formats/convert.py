@@ -10,40 +10,19 @@ from numpy.typing import NDArray
 
 from medviewer.errors import BadInput, Refused
 from medviewer.formats import mesh, nifti, nrrd
-from medviewer.formats.catalog import Catalog, Stack, StackKind
+from medviewer.formats.carry import Use, grid_for, is_resampled
+from medviewer.formats.catalog import Catalog, Stack
 from medviewer.formats.choose import choose_stack, open_stack
 from medviewer.formats.load import load_volume
 from medviewer.formats.masks import first_segmentation, label_volume, read_mask
 from medviewer.formats.scan import nothing_opened, scan
+from medviewer.formats.straighten import straightened
 from medviewer.jobs import JobContext
-from medviewer.volume.grid import Grid
 from medviewer.volume.volume import Volume
 
 AnyArray = NDArray[np.generic]
 
 _FORMATS = ((".nii.gz", "nifti"), (".nii", "nifti"), (".nrrd", "nrrd"), (".stl", "stl"))
-
-#: Faults that can cost a stack its grid; the others (text in the picture, a guessed window) say nothing about it.
-_OF_GEOMETRY = frozenset(
-    {
-        "4d-irregular",
-        "bad-orientation",
-        "duplicate-slice",
-        "gantry-tilt",
-        "imager-spacing",
-        "missing-slice",
-        "mixed-orientation",
-        "mixed-spacing",
-        "mosaic",
-        "no-position",
-        "no-spacing",
-        "uneven-spacing",
-    }
-)
-_WITHOUT_GRID = {
-    StackKind.CINE: "this is a cine without positions in the patient",
-    StackKind.SINGLE: "this is a single picture without a position in the patient",
-}
 
 
 def format_of(out: Path) -> str:
@@ -58,19 +37,6 @@ def format_of(out: Path) -> str:
     raise BadInput(
         "the output's name says no format that is written", path=out, remedy="end it in .nii.gz, .nii, .nrrd or .stl"
     )
-
-
-def grid_or_refusal(stack: Stack) -> Grid:
-    """The stack's grid.
-
-    Raises:
-        Refused: it has none; the sentence says why.
-    """
-    if stack.grid is not None:
-        return stack.grid
-    faults = [f"{q.code}: {q.detail}" for q in stack.quality if q.code in _OF_GEOMETRY]
-    reasons = "; ".join(faults) or _WITHOUT_GRID.get(stack.kind, "the pictures share no geometry")
-    raise Refused(f"the geometry cannot carry a volume: {reasons}", path=stack.frames[0].path)
 
 
 def to_volume_file(
@@ -91,10 +57,10 @@ def to_volume_file(
     if catalog.is_empty:
         raise nothing_opened([path], catalog)
     stack = choose_stack(catalog, stack_id, path=path)
-    grid = grid_or_refusal(stack)
-    if stack.is_colour:
-        raise Refused("colour pictures are not converted: their colours would be lost", path=path)
+    grid = grid_for(stack, Use.VOLUME_FILE)
     facts = _facts(stack)
+    if is_resampled(stack):
+        return _upright_to_file(stack, out, form, facts, context)
     if form == "nrrd":
         if stack.times > 1:
             raise Refused("a 4-D stack is not written as NRRD", path=path, remedy="write .nii.gz")
@@ -118,6 +84,26 @@ def to_volume_file(
     else:
         nifti.write(out, np.stack([volume.values() for volume in volumes]), grid)
     return facts
+
+
+def _upright_to_file(stack: Stack, out: Path, form: str, facts: dict[str, Any], context: JobContext) -> dict[str, Any]:
+    """A tilted stack on an upright grid: readers of volume files take the third axis for the normal."""
+    made = [straightened(stack, load_volume(stack, context, time=t), context, t) for t in range(stack.times)]
+    described, first = made[0]
+    assert described.grid is not None
+    if form == "nrrd" and stack.times > 1:
+        raise Refused("a 4-D stack is not written as NRRD", path=out, remedy="write .nii.gz")
+    if form == "nrrd":
+        nrrd.write(out, _values(first), described.grid)
+    elif stack.times == 1 and first.has_one_rescale:
+        slope, intercept = first.rescale_of(0)
+        nifti.write(out, first.voxels, described.grid, slope=slope, intercept=intercept)
+    else:
+        values = [volume.values() for _, volume in made]
+        nifti.write(out, values[0] if stack.times == 1 else np.stack(values), described.grid)
+    k, j, i = described.size_kji
+    what = "; ".join(q.detail for q in described.quality if q.code == "gantry-tilt")
+    return {**facts, "what": f"{k} x {j} x {i} voxels", "size": [k, j, i], "resampled": True, "note": what}
 
 
 def _facts(stack: Stack) -> dict[str, Any]:
@@ -151,7 +137,7 @@ def _mask_to_volume_file(
     if reference is None:
         raise BadInput("a segmentation lies on a series", path=path, remedy="add --reference FOLDER")
     stack = open_stack([reference], None, context)
-    grid = grid_or_refusal(stack)
+    grid = grid_for(stack, Use.VOLUME_FILE)
     laid = read_mask(path, grid, context)
     if form == "nrrd":
         nrrd.write(out, laid.labelmap, grid)
@@ -172,7 +158,7 @@ def mask_to_stl(path: Path, out: Path, reference: Path | None, context: JobConte
         if reference is None:
             raise BadInput("a segmentation lies on a series", path=path, remedy="add --reference FOLDER")
         stack = open_stack([reference], None, context)
-        grid = grid_or_refusal(stack)
+        grid = grid_for(stack, Use.SURFACE)
         labels = read_mask(seg or path, grid, context).labelmap
     else:
         labels, grid = label_volume(catalog, path, context)
@@ -189,7 +175,7 @@ def mask_to_rtstruct(path: Path, out: Path, reference: Path, context: JobContext
     from medviewer.formats.dicom.rtstruct_writer import write_rtstruct
 
     stack = open_stack([reference], None, context)
-    laid = read_mask(path, grid_or_refusal(stack), context)
+    laid = read_mask(path, grid_for(stack, Use.DICOM_MASK), context)
     count = write_rtstruct(out, laid.labelmap, stack, laid.segments)
     return {"what": f"RT Structure Set with {len(laid.segments)} structures, {count} contours", "note": laid.note}
 
@@ -203,6 +189,6 @@ def mask_to_seg(path: Path, out: Path, reference: Path, context: JobContext) -> 
     from medviewer.formats.dicom.seg import write_seg
 
     stack = open_stack([reference], None, context)
-    laid = read_mask(path, grid_or_refusal(stack), context)
+    laid = read_mask(path, grid_for(stack, Use.DICOM_MASK), context)
     write_seg(out, laid.labelmap, stack, laid.segments)
     return {"what": f"DICOM SEG with {len(laid.segments)} segments", "note": laid.note}

@@ -29,12 +29,15 @@ class Grid:
         direction: 9 numbers, the unit vectors (LPS) of increasing i (column), j (row), k (slice), one after
             the other. They need not be perpendicular (gantry tilt), but must span space.
         origin_lps: centre of voxel [0, 0, 0] in mm.
+        oriented: False where only sizes and spacing are known (a NIfTI file with both codes 0): distances are true,
+            but direction and origin are not the patient's, so there are no letters and no anatomical planes.
     """
 
     size_kji: tuple[int, int, int]
     spacing_kji: tuple[float, float, float]
     direction: tuple[float, ...]
     origin_lps: tuple[float, float, float]
+    oriented: bool = True
 
     def __post_init__(self) -> None:
         if len(self.direction) != 9:
@@ -107,7 +110,8 @@ class Grid:
         """The grid of `array[start : start + size]`; the start may be negative (padding)."""
         origin = self.index_to_lps(start_kji)
         k, j, i = (int(n) for n in size_kji)
-        return Grid((k, j, i), self.spacing_kji, self.direction, (float(origin[0]), float(origin[1]), float(origin[2])))
+        at = (float(origin[0]), float(origin[1]), float(origin[2]))
+        return Grid((k, j, i), self.spacing_kji, self.direction, at, self.oriented)
 
     def corners_lps(self) -> Float:
         """The eight outer voxel centres, shape (8, 3), mm (LPS)."""

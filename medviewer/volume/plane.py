@@ -100,8 +100,8 @@ class PlaneAxes:
         )
 
     def edge_letters(self, grid: Grid | None) -> tuple[str, str, str, str]:
-        """Orientation letters at the top, right, bottom and left edge; empty without geometry."""
-        if grid is None:
+        """Orientation letters at the top, right, bottom and left edge; empty without geometry or orientation."""
+        if grid is None or not grid.oriented:
             return "", "", "", ""
         axes = (grid.axis_k, grid.axis_j, grid.axis_i)
         right = axes[self.right] * (-1 if self.flip_right else 1)

@@ -86,14 +86,15 @@ def test_what_cannot_be_converted_has_its_sentence(
 
 def test_only_faults_of_the_geometry_are_named_as_its_reason() -> None:
     from medviewer.errors import Refused
+    from medviewer.formats.carry import Use, grid_for
     from medviewer.formats.catalog import FrameRef, Quality, Stack, StackKind
-    from medviewer.formats.convert import grid_or_refusal
 
     def said(kind: StackKind, *codes: str) -> str:
         faults = tuple(Quality(code, f"about {code}") for code in codes)
         frames = (FrameRef(Path("us.dcm"), 0),)
         with pytest.raises(Refused) as refused:
-            grid_or_refusal(Stack("s", kind, frames, (27, 8, 8), 1, None, None, "uint8", "US", quality=faults))
+            stack = Stack("s", kind, frames, (27, 8, 8), 1, None, None, "uint8", "US", quality=faults)
+            grid_for(stack, Use.VOLUME_FILE)
         return str(refused.value)
 
     cine = said(StackKind.CINE, "burned-in", "lossy")

@@ -69,20 +69,26 @@ def test_a_tilted_gantry_gives_a_sheared_grid_that_is_true(
 
 
 @pytest.mark.parametrize(
-    ("places", "code", "step"),
+    ("places", "code", "step", "images", "words"),
     [
-        ([0, 5, 10, 20, 25], "missing-slice", 5.0),
-        ([0, 5, 15], "missing-slice", 5.0),
-        ([0, 1, 2, 6, 7, 8], "missing-slice", 1.0),
-        ([0, 5, 10, 17, 22, 27], "uneven-spacing", 5.0),
-        ([0, 2.5, 5, 8.7], "uneven-spacing", 2.5),
+        ([0, 5, 10, 20, 25], "missing-slice", 5.0, (2, 3), "between image 3 and 4: 10.0 mm where 5.0 is usual"),
+        ([0, 5, 15], "missing-slice", 5.0, (1, 2), "1 image is missing"),
+        ([0, 1, 2, 6, 7, 8], "missing-slice", 1.0, (2, 3), "3 images are missing"),
+        ([0, 1, 3, 4, 5, 7], "missing-slice", 1.0, (1, 2, 4, 5), "image 5 and 6: 2.0 mm"),
+        ([0, 5, 10, 17, 22, 27], "uneven-spacing", 5.0, (2, 3), "between image 3 and 4: 7.0 mm where 5.0 is usual"),
+        ([0, 2.5, 5, 8.7], "uneven-spacing", 2.5, (2, 3), "z 5.0 to 8.7"),
+        ([0, 5, 10, 15, 17.5, 20, 22.5, 25], "uneven-spacing", 2.5, (0, 1, 2, 3), "between image 1 and 2"),
+        ([0, 5, 10, 10.5, 15, 20], "uneven-spacing", 5.0, (2, 3, 4), "0.5 mm where 5.0 is usual"),
     ],
 )
-def test_gaps_and_uneven_steps_carry_no_grid(places: list[float], code: str, step: float) -> None:
+def test_gaps_and_uneven_steps_carry_no_grid(
+    places: list[float], code: str, step: float, images: tuple[int, ...], words: str
+) -> None:
     positions = np.array([(0.0, 0.0, z) for z in places])
     found = stack_geometry(positions, (1, 0, 0), (0, 1, 0), (1.0, 1.0), None, (4, 4))
     assert found.grid is None and [q.code for q in found.quality] == [code]
-    assert found.step == pytest.approx(step) and "slice" in found.quality[0].detail
+    assert found.step == pytest.approx(step) and words in found.quality[0].detail
+    assert found.quality[0].images == images
 
 
 def test_the_small_steps_of_bed_joins_are_no_fault() -> None:

@@ -26,6 +26,8 @@ GAP_SHARE = 0.05
 TILT_DEGREES = 0.1
 #: Sideways drift of the whole stack that is taken for rounding, mm.
 DRIFT_MM = 0.02
+#: So many odd steps are named one by one.
+_NAMED_STEPS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,8 @@ def stack_geometry(
     quality = [] if fault is None else [fault]
     if fault is None and float(off_line.max()) > max(EVEN_MM, EVEN_SHARE * step):
         k = int(np.argmax(off_line))
-        detail = f"slice {k + 1} lies {off_line[k]:.2f} mm beside the line through the others"
-        quality.append(Quality("uneven-spacing", detail))
+        detail = f"image {k + 1} lies {off_line[k]:.2f} mm beside the line through the others"
+        quality.append(Quality("uneven-spacing", detail, images=(k,)))
     amount = float(np.linalg.norm(drift))
     angle = float(np.degrees(np.arctan2(amount, along[-1])))
     direction, length = straight, step
@@ -102,8 +104,8 @@ def stack_geometry(
         direction = (*row, *column, *(float(v) for v in slant))
         length = step / float(slant @ normal)
     if angle > TILT_DEGREES and amount > DRIFT_MM:
-        detail = f"the slices are sheared by {angle:.1f} degrees against their normal"
-        quality.append(Quality("gantry-tilt", detail))
+        detail = f"the images are sheared by {angle:.1f}° against their normal, as by a tilted gantry"
+        quality.append(Quality("gantry-tilt", detail, f"gantry tilt {angle:.1f}°"))
     sound = all(q.code == "gantry-tilt" for q in quality)
     grid = _grid(count, plane_size, spacing, length, direction, origin) if sound else None
     return Geometry(grid, origin, direction, step, tuple(quality))
@@ -137,24 +139,42 @@ def _steps(
     smallest = float(steps.min())
     times = steps / smallest
     whole = np.rint(times)
-    if bool(np.all(np.abs(times - whole) <= GAP_SHARE * whole)) and whole.max() >= 2:
+    regular = bool(np.all(np.abs(times - whole) <= GAP_SHARE * whole)) and whole.max() >= 2
+    if regular and not _changes_step(whole):
         unit = float(along[-1] / whole.sum())
         gaps = np.flatnonzero(whole >= 2)
         missing = int((whole[gaps] - 1).sum())
-        k = int(gaps[0])
-        more = "" if len(gaps) == 1 else f" and at {len(gaps) - 1} more places"
-        detail = (
-            f"{missing} slice{'s' if missing > 1 else ''} missing between slices {k + 1} and {k + 2} "
-            f"({_place(positions[k])} to {_place(positions[k + 1])}){more}"
-        )
-        return unit, Quality("missing-slice", detail)
-    k = int(np.argmax(np.abs(steps - middle)))
-    detail = (
-        f"the step between slices {k + 1} and {k + 2} is {steps[k]:.2f} mm where {middle:.2f} mm is usual "
-        f"({_place(positions[k])})"
-    )
-    return middle, Quality("uneven-spacing", detail)
+        places = _places(gaps, steps, positions, unit)
+        detail = f"{missing} {'image is' if missing == 1 else 'images are'} missing {places}"
+        words = f"{count} of {count + missing} slices"
+        return unit, Quality("missing-slice", detail, words, _beside(gaps))
+    odd = np.flatnonzero(np.abs(steps - middle) > allowed)
+    if not len(odd):  # each step is nearly right, their sum is not
+        odd = np.array([int(np.argmax(np.abs(steps - middle)))])
+    detail = f"the distance of the images changes {_places(odd, steps, positions, middle)}"
+    words = f"uneven spacing {steps.min():.1f} to {steps.max():.1f} mm"
+    return middle, Quality("uneven-spacing", detail, words, _beside(odd))
 
 
-def _place(position: NDArray[np.float64]) -> str:
-    return "x {:.1f} y {:.1f} z {:.1f}".format(*position)
+def _changes_step(whole: NDArray[np.float64]) -> bool:
+    """True where steps of two and more units are not gaps in a stack but a stretch acquired at a wider step."""
+    if np.count_nonzero(whole >= 2) > np.count_nonzero(whole == 1):
+        return True
+    wide_twice = (whole[1:] >= 2) & (whole[1:] == whole[:-1])
+    return bool(np.any(wide_twice[1:] & wide_twice[:-1]))
+
+
+def _beside(steps: NDArray[np.intp]) -> tuple[int, ...]:
+    """The slices on both sides of some steps."""
+    return tuple(sorted({int(n) + side for n in steps for side in (0, 1)}))
+
+
+def _places(odd: NDArray[np.intp], steps: NDArray[np.float64], positions: NDArray[np.float64], usual: float) -> str:
+    """Which steps, in words: "between image 12 and 13: 10.0 mm where 5.0 is usual (z 28.1 to 38.1)"."""
+    parts = []
+    for k in (int(n) for n in odd[:_NAMED_STEPS]):
+        axis = int(np.argmax(np.abs(positions[k + 1] - positions[k])))
+        where = f"{'xyz'[axis]} {positions[k, axis]:.1f} to {positions[k + 1, axis]:.1f}"
+        parts.append(f"between image {k + 1} and {k + 2}: {steps[k]:.1f} mm where {usual:.1f} is usual ({where})")
+    rest = len(odd) - len(parts)
+    return "; ".join(parts) + (f"; and at {rest} more places" if rest > 0 else "")
