@@ -330,12 +330,14 @@ class Catalog:
         skipped: files that are not shown, with reasons.
         patients: what can be shown.
         objects: DICOM files that are no pictures of their own.
+        warnings: sentences about the whole, of identifiers that two patients share, say.
     """
 
     files: int = 0
     skipped: tuple[Skipped, ...] = ()
     patients: tuple[Patient, ...] = ()
     objects: tuple[ObjectFile, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def stacks(self) -> Iterator[Stack]:
         """All stacks in the catalog's order."""

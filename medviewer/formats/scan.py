@@ -19,6 +19,7 @@ from medviewer.formats.catalog import Catalog, ObjectFile, Patient, Series, Skip
 from medviewer.formats.dicom import tags as T
 from medviewer.formats.dicom.elements import Header, HeaderFault, NeedMore, looks_like_dicom, parse_header
 from medviewer.formats.dicom.header import ImageFile, read_file_header
+from medviewer.formats.dicom.shared_uids import shared_uids
 from medviewer.formats.dicom.stacking import build_patients
 from medviewer.formats.dicom.text import one_line
 from medviewer.formats.sniff import describe, is_nifti, is_nrrd
@@ -293,7 +294,9 @@ def _catalog(found: _Found) -> Catalog:
     volumes = [_volume_patient(stack) for stack in sorted(found.stacks, key=lambda s: str(s.frames[0].path))]
     skipped = sorted([*found.skipped, *copies], key=lambda s: str(s.path))
     objects = sorted(found.objects, key=lambda o: str(o.path))
-    return Catalog(found.files, tuple(skipped), (*patients, *volumes), tuple(objects))
+    left_out = {copy.path for copy in copies}
+    warnings = shared_uids([file for file in found.images if file.path not in left_out])
+    return Catalog(found.files, tuple(skipped), (*patients, *volumes), tuple(objects), warnings)
 
 
 def _volume_patient(stack: Stack) -> Patient:

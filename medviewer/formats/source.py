@@ -285,7 +285,7 @@ def members(path: Path) -> tuple[list[Path], list[tuple[Path, SourceFault]]]:
     if rescued is not None:
         bad.append(_cut(path, rescued))
     for info in infos:
-        if info.is_dir():
+        if info.filename.endswith("/"):
             continue
         if not _is_safe(info.filename):
             unsafe = SourceFault("zip-unsafe", "the member's name leads out of the archive's folder")

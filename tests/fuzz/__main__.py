@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 import time
@@ -32,6 +33,7 @@ def main() -> int:
     print(harness.Finding(arguments.only, f"{len(data)} bytes", "", name, tuple(splices)).text(seed))
     if arguments.keep is not None:
         arguments.keep.write_bytes(data)
+    logging.basicConfig(level=logging.DEBUG)  # what a scan swallows is in the log
     with tempfile.TemporaryDirectory() as folder:
         from tests.fuzz.oracle import check_file
 

@@ -192,9 +192,11 @@ def _palette(path: Path, _stamp: tuple[int, int]) -> tuple[NDArray[np.uint8], in
 
     from medviewer.formats.dicom.palette import read_palette
 
-    with source.open_binary(path) as file:
-        dataset = dcmread(file, stop_before_pixels=True, force=True)
     try:
+        with source.open_binary(path) as file:
+            dataset = dcmread(file, stop_before_pixels=True, force=True)
         return read_palette(dataset)
-    except (AttributeError, ValueError, NotImplementedError, KeyError, IndexError, TypeError) as fault:
-        raise PixelFault("bad-pixels", f"the colour table is damaged ({fault})") from fault
+    except (OSError, source.SourceFault):
+        raise
+    except Exception as fault:  # pydicom raises anything on a damaged header
+        raise PixelFault("bad-pixels", f"the colour table is damaged ({type(fault).__name__})") from fault

@@ -94,12 +94,32 @@ def build_patients(
             study_list.append(Study(study_uid, first.study_date, first.study_description, tuple(series_list)))
         study_list.sort(key=lambda s: (s.date, s.uid), reverse=True)
         patients.append(Patient(name, patient_id, tuple(study_list)))
-    patients.sort(key=lambda p: (p.name.casefold(), p.id))
+    patients = _told_apart(sorted(patients, key=lambda p: (p.name.casefold(), p.id)))
     skipped = tuple(
         Skipped(file.path, f"a copy of {original.path.name}, which is shown", "duplicate-uid")
         for file, original in copies
     )
     return tuple(patients), skipped
+
+
+def _told_apart(patients: Sequence[Patient]) -> list[Patient]:
+    """The same patients with no stack id twice: two patients may share every identifier but the name."""
+    seen: Counter[str] = Counter()
+
+    def one(stack: Stack) -> Stack:
+        seen[stack.id] += 1
+        return stack if seen[stack.id] == 1 else replace(stack, id=f"{stack.id}-p{seen[stack.id]}")
+
+    def series(found: Series) -> Series:
+        return replace(found, stacks=tuple(one(stack) for stack in found.stacks))
+
+    def study(found: Study) -> Study:
+        return replace(found, series=tuple(series(part) for part in found.series))
+
+    ids = [stack.id for p in patients for s in p.studies for part in s.series for stack in part.stacks]
+    if len(set(ids)) == len(ids):
+        return list(patients)
+    return [replace(p, studies=tuple(study(part) for part in p.studies)) for p in patients]
 
 
 def _first_time(series: Series) -> str:
