@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medviewer.volume.grid import Grid
+from medviewer.volume.lut import LookupTable
 
 AnyArray = NDArray[np.generic]
 
@@ -27,6 +28,8 @@ class Volume:
         padding: inclusive range of stored values that are no tissue (PS3.3 C.7.5.1.1.2), or None.
         inverted: True for MONOCHROME1 (and Presentation LUT Shape INVERSE): low values are drawn white.
         stack_id: the Stack that it came from; empty if it came from nowhere.
+        tables: the Modality LUT instead of slope and intercept (PS3.3 C.11.1.1.1); empty for none, one for all slices,
+            or one for each (None: that slice has slope and intercept).
         loaded: one flag a slice, set to True when the slice's voxels have arrived (partial loading);
             shared with the loader, never copied.
     """
@@ -40,6 +43,7 @@ class Volume:
     padding: tuple[int, int] | None = None
     inverted: bool = False
     stack_id: str = ""
+    tables: tuple[LookupTable | None, ...] = ()
     loaded: NDArray[np.bool_] = field(default_factory=lambda: np.ones(0, dtype=np.bool_))
 
     def __post_init__(self) -> None:
@@ -56,16 +60,42 @@ class Volume:
         k, j, i = self.voxels.shape
         return k, j, i
 
+    def table_of(self, k: int) -> LookupTable | None:
+        """The Modality LUT of slice `k`, None where it has slope and intercept."""
+        return None if not self.tables else self.tables[k] if len(self.tables) > 1 else self.tables[0]
+
     def rescale_of(self, k: int) -> tuple[float, float]:
-        """Slope and intercept of slice `k`."""
+        """Slope and intercept of slice `k`; of no meaning where it has a table."""
         slope = self.slope[k] if isinstance(self.slope, np.ndarray) else self.slope
         intercept = self.intercept[k] if isinstance(self.intercept, np.ndarray) else self.intercept
         return float(slope), float(intercept)
 
     @property
     def has_one_rescale(self) -> bool:
-        """True where all slices share slope and intercept."""
+        """True where all slices share slope and intercept, or one Modality LUT."""
+        if any(table != self.tables[0] for table in self.tables):
+            return False
         return all(not isinstance(v, np.ndarray) or bool(np.all(v == v.flat[0])) for v in (self.slope, self.intercept))
+
+    @property
+    def is_linear(self) -> bool:
+        """True where slope and intercept say it all, for those who hand the stored voxels on with them."""
+        return not any(table is not None for table in self.tables)
+
+    @property
+    def is_whole(self) -> bool:
+        """True where values are whole numbers."""
+        if self.voxels.dtype.kind not in "iu":
+            return False
+        return all(bool(np.all(np.asarray(v) == np.rint(v))) for v in (self.slope, self.intercept))
+
+    def values_of(self, stored: ArrayLike, k: int = 0) -> NDArray[np.float64]:
+        """Values (float64) of stored values of any shape that belong to slice `k`."""
+        table = self.table_of(k)
+        if table is not None:
+            return table.apply(stored)
+        slope, intercept = self.rescale_of(k)
+        return np.asarray(stored).astype(np.float64) * slope + intercept
 
     def values(
         self, start_kji: Sequence[int] = (0, 0, 0), size_kji: Sequence[int] | None = None
@@ -73,6 +103,11 @@ class Volume:
         """Values after the modality rescale of a box, float32 `[k, j, i]`; the box is cut to the volume."""
         size = self.voxels.shape if size_kji is None else size_kji
         spans = [slice(max(0, int(s)), max(0, int(s) + int(n))) for s, n in zip(start_kji, size, strict=True)]
+        if not self.is_linear:
+            box = self.voxels[spans[0], spans[1], spans[2]]
+            return np.stack(
+                [self.values_of(box[n], spans[0].start + n) for n in range(box.shape[0])] or [np.zeros(box.shape[1:])],
+            ).astype(np.float32)[: box.shape[0]]
         part = self.voxels[spans[0], spans[1], spans[2]].astype(np.float32)
         slope, intercept = self.slope, self.intercept
         a = slope[spans[0], None, None] if isinstance(slope, np.ndarray) else slope
@@ -89,9 +124,7 @@ class Volume:
         inside = all(0 <= n < m for n, m in zip((k, j, i), self.voxels.shape, strict=True))
         if not inside or not bool(self.loaded[k]):
             return None
-        slope, intercept = self.rescale_of(k)
-        stored = self.voxels[k, j, i]
-        return float(stored) * slope + intercept
+        return float(self.values_of(self.voxels[k, j, i], k))
 
     def padding_mask(self, stored: ArrayLike) -> NDArray[np.bool_] | None:
         """Where stored values are padding; None if the volume declares none."""

@@ -6,12 +6,13 @@ The three functions are those of PS3.3 C.11.2.1.2 (LINEAR), C.11.2.1.3.2 (LINEAR
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from medviewer.volume.lut import LookupTable
 from medviewer.volume.volume import Volume
 
 
@@ -25,37 +26,60 @@ class VoiFunction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Width and level (centre) in units of the value after the modality rescale."""
+    """How values after the modality step become brightness: a function of width and level, or a table of the file.
+
+    Attributes:
+        width, level: width and centre in units of the value; of a table, of the values that it has entries for.
+        function: the shape; LINEAR needs a width of 1 at least (PS3.3 C.11.2.1.2.1), a smaller one is taken as
+            LINEAR_EXACT, which is what who writes 0.5 for values from 0 to 1 means.
+        table: a VOI LUT, used instead of width and level; None for a plain window.
+        explanation: what the file calls it ("BRAIN"), "" where it says nothing.
+    """
 
     width: float
     level: float
     function: VoiFunction = VoiFunction.LINEAR
+    table: LookupTable | None = None
+    explanation: str = field(default="", compare=False)
 
     def apply(self, values: ArrayLike) -> NDArray[np.float64]:
         """Brightness 0 to 255 (float64) of values; any shape."""
+        if self.table is not None:
+            return self.table.apply(values) * (255.0 / self.table.top)
         x = np.asarray(values, dtype=np.float64)
         c, w = self.level, self.width
         if self.function is VoiFunction.SIGMOID:
-            return 255.0 / (1.0 + np.exp(np.clip(-4.0 * (x - c) / max(w, 1e-12), -700, 700)))
-        if self.function is VoiFunction.LINEAR_EXACT:
-            return np.clip((x - c) / max(w, 1e-12) + 0.5, 0.0, 1.0) * 255.0
-        if w <= 1.0:
+            return 255.0 / (1.0 + np.exp(np.clip(-4.0 * (x - c) / max(w, 1e-30), -700, 700)))
+        if self.function is VoiFunction.LINEAR_EXACT or w < 1.0:
+            return np.clip((x - c) / max(w, 1e-30) + 0.5, 0.0, 1.0) * 255.0
+        if w == 1.0:
             return np.where(x <= c - 0.5, 0.0, 255.0)
         return np.clip((x - (c - 0.5)) / (w - 1.0) + 0.5, 0.0, 1.0) * 255.0
 
 
-def lookup_table(window: Window, dtype: np.dtype, slope: float, intercept: float, *, invert: bool) -> NDArray[np.uint8]:
-    """Brightness of every stored value of an integer type of at most 16 bits.
+def window_of_table(table: LookupTable) -> Window:
+    """A VOI LUT as a window; its width and level are those of the inputs, for showing and for dragging on from."""
+    width = table.last - table.first + 1
+    return Window(float(width), table.first + width / 2, table=table, explanation=table.explanation)
 
-    The table is indexed by the stored value's unsigned bit pattern: `table[stored.view(uint16)]`.
+
+def lookup_table(volume: Volume, window: Window, k: int = 0, *, invert: bool = False) -> NDArray[np.uint8]:
+    """Brightness of every stored value of a volume of at most 16 bits, for slice `k`.
+
+    Modality step (slope and intercept, or LUT), VOI (function or LUT), inversion and padding are folded into one
+    table, which is indexed by the stored value's unsigned bit pattern: `table[stored.view(uint16)]`.
     """
-    info = np.iinfo(dtype)
-    if info.bits > 16:
+    dtype = volume.voxels.dtype
+    if dtype.kind not in "iu" or dtype.itemsize > 2:
         raise ValueError(f"no table for {dtype}: more than 16 bits")
-    unsigned = np.arange(2**info.bits, dtype=np.uint16 if info.bits == 16 else np.uint8)
-    stored = unsigned.view(dtype).astype(np.float64)
-    grey = np.rint(window.apply(stored * slope + intercept)).astype(np.uint8)
-    return (255 - grey).astype(np.uint8) if invert else grey
+    stored = np.arange(1 << 8 * dtype.itemsize, dtype=np.uint16 if dtype.itemsize == 2 else np.uint8).view(dtype)
+    grey = np.rint(window.apply(volume.values_of(stored, k))).astype(np.uint8)
+    if invert:
+        grey = (255 - grey).astype(np.uint8)
+    padding = volume.padding_mask(stored)
+    if padding is not None:
+        grey[padding] = 0
+    return grey
 
 
 class GreyMapper:
@@ -68,25 +92,20 @@ class GreyMapper:
         self._volume = volume
         self._window = window
         self._invert = invert != volume.inverted
-        self._tables: dict[tuple[float, float], NDArray[np.uint8]] = {}
+        self._tables: dict[tuple[float, float, LookupTable | None], NDArray[np.uint8]] = {}
 
     def grey(self, stored: NDArray[np.generic], k: int = 0) -> NDArray[np.uint8]:
-        """Eight bits of stored values (any shape) that have the rescale of slice `k`."""
-        slope, intercept = self._volume.rescale_of(k)
+        """Eight bits of stored values (any shape) that have the modality step of slice `k`."""
         dtype = stored.dtype
         if dtype.kind in "iu" and dtype.itemsize <= 2:
-            table = self._tables.get((slope, intercept))
+            key = (*self._volume.rescale_of(k), self._volume.table_of(k))
+            table = self._tables.get(key)
             if table is None:
-                table = lookup_table(self._window, dtype, slope, intercept, invert=self._invert)
-                if self._volume.padding is not None:
-                    low, high = self._volume.padding
-                    pattern = np.arange(table.size, dtype=np.uint16 if dtype.itemsize == 2 else np.uint8).view(dtype)
-                    table[(pattern >= low) & (pattern <= high)] = 0
-                self._tables[(slope, intercept)] = table
+                table = self._tables[key] = lookup_table(self._volume, self._window, k, invert=self._invert)
             unsigned = np.ascontiguousarray(stored).view(np.uint16 if dtype.itemsize == 2 else np.uint8)
             grey_levels: NDArray[np.uint8] = table[unsigned]
             return grey_levels
-        brightness = self._window.apply(stored.astype(np.float64) * slope + intercept)
+        brightness = self._window.apply(self._volume.values_of(stored, k))
         grey = np.rint(np.nan_to_num(brightness)).astype(np.uint8)  # what is no number is drawn as the lowest
         if self._invert:
             grey = (255 - grey).astype(np.uint8)
@@ -109,8 +128,7 @@ def auto_window(volume: Volume, low_percent: float = 0.5, high_percent: float = 
     parts: list[NDArray[np.float64]] = []
     for k in chosen:
         stored = volume.voxels[k, ::step, ::step]
-        slope, intercept = volume.rescale_of(int(k))
-        value = stored.astype(np.float64) * slope + intercept
+        value = volume.values_of(stored, int(k))
         padding = volume.padding_mask(stored)
         parts.append(value[~padding] if padding is not None else value.ravel())
     values = np.concatenate(parts)
@@ -120,5 +138,7 @@ def auto_window(volume: Volume, low_percent: float = 0.5, high_percent: float = 
     above = values[values > values.min()]
     values = above if above.size else values
     low, high = np.percentile(values, [low_percent, high_percent])
-    smallest = 1.0 if volume.voxels.dtype.kind in "iu" else max(float(high - low) / 4096, 1e-9)
-    return Window(max(float(high - low), smallest), float(high + low) / 2)
+    middle, width = float(high + low) / 2, float(high - low)
+    if volume.is_whole:
+        return Window(max(width, 1.0), middle)
+    return Window(width if width > 0 else max(abs(middle), 1e-9), middle, VoiFunction.LINEAR_EXACT)
