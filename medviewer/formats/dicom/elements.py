@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from medviewer.formats.dicom.text import one_line
 
@@ -111,10 +112,7 @@ class Elements:
             count = len(value) // size
             numbers = struct.unpack_from(f"{'>' if self.big_endian else '<'}{count}{code}", value)
             return tuple(float(n) if math.isfinite(n) else None for n in numbers)
-        text = value.decode("latin-1").strip(" \0")
-        if not text:
-            return ()
-        return tuple(_to_number(part) for part in text.split("\\"))
+        return _short_numbers(value) if len(value) <= _SHORT else _numbers(value)
 
     def number(self, tag: int) -> float | None:
         """The first number, None where absent or not finite."""
@@ -140,12 +138,29 @@ _BINARY: dict[bytes, tuple[str, int]] = {
 }  # fmt: skip
 
 
+#: Values up to this length are remembered with their numbers: the files of a series repeat them.
+_SHORT = 64
+
+
+def _numbers(value: bytes) -> tuple[float | None, ...]:
+    """The numbers of a decimal or integer string."""
+    text = value.decode("latin-1").strip(" \0")
+    return tuple(_to_number(part) for part in text.split("\\")) if text else ()
+
+
+_short_numbers = lru_cache(maxsize=4096)(_numbers)
+
+
 def _to_number(text: str) -> float | None:
     try:
         number = float(text)
     except ValueError:
         return None
     return number if math.isfinite(number) and "_" not in text else None
+
+
+#: One element at the top level of a file: tag, where it begins, where its value begins, where it ends.
+Span = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +193,11 @@ class Header:
 class _Parser:
     """Walks one buffer. `size` is the file's size: what reaches beyond it is a fault, beyond the buffer NeedMore."""
 
-    def __init__(self, buffer: bytes, size: int, vr_of: Mapping[int, bytes]) -> None:
+    def __init__(self, buffer: bytes, size: int, vr_of: Mapping[int, bytes], spans: list[Span] | None = None) -> None:
         self.buffer = buffer
         self.size = size
         self.vr_of = vr_of
+        self.spans = spans
         self.count = 0
         self.pixel_vr = "OW"
 
@@ -203,6 +219,7 @@ class _Parser:
         short = struct.Struct(order + "H")
         long = struct.Struct(order + "I")
         buffer, size, vr_of = self.buffer, self.size, self.vr_of
+        spans = self.spans if top else None
         available = len(buffer)
         limit = size if end is None else end
         while pos < limit:
@@ -248,12 +265,15 @@ class _Parser:
                 return found, start, tag, -1 if length == _UNDEFINED else length
             if length == _UNDEFINED or vr == b"SQ":
                 inner_explicit = explicit and not plain_un  # PS3.5 6.2.2 note 5: UN is implicit inside
+                began = pos
                 pos, items = self.sequence(
                     start, None if length == _UNDEFINED else start + length,
                     explicit=inner_explicit, big=big, depth=depth, wanted=wanted and tag in vr_of, tag=tag,
                 )  # fmt: skip
                 if items is not None:
                     found.sequences[tag] = items
+                if spans is not None:
+                    spans.append((tag, began, start, pos))
                 continue
             after = start + length
             if after > limit or after > available:
@@ -262,6 +282,8 @@ class _Parser:
                 self.need(after, tag)
             if wanted and tag in vr_of:
                 found.raw[tag] = (vr, buffer[start:after])
+            if spans is not None:
+                spans.append((tag, pos, start, after))
             pos = after
         return found, pos, 0, 0
 
@@ -313,19 +335,20 @@ def looks_like_dicom(start: bytes) -> bool:
     return swapped[0] in (2, 8) and swapped[1] <= 0x0070 and explicit
 
 
-def parse_header(buffer: bytes, size: int, vr_of: Mapping[int, bytes]) -> Header:
+def parse_header(buffer: bytes, size: int, vr_of: Mapping[int, bytes], spans: list[Span] | None = None) -> Header:
     """Read meta and data set up to the pixels from the first bytes of a file.
 
     Args:
         buffer: the first bytes of the file, or all of it.
         size: size of the file in bytes.
         vr_of: the elements to keep with their VR (for implicit VR); every other one is stepped over.
+        spans: gets where the elements of the top level lie, meta group included (not for deflated files).
 
     Raises:
         NeedMore: the buffer is too short.
         HeaderFault: the header is damaged; `code` says how.
     """
-    parser = _Parser(buffer, size, vr_of)
+    parser = _Parser(buffer, size, vr_of, spans)
     pos = 132 if buffer[128:132] == b"DICM" else 0
     meta = Elements()
     first_big = False
@@ -352,6 +375,8 @@ def parse_header(buffer: bytes, size: int, vr_of: Mapping[int, bytes]) -> Header
             raise HeaderFault("truncated", f"truncated: {tag_text(tag)} reaches beyond the end of the file")
         parser.need(start + length, tag)
         meta.raw[tag] = (vr, buffer[start : start + length])
+        if spans is not None:
+            spans.append((tag, pos, start, start + length))
         pos = start + length
     if pos >= size:
         raise HeaderFault("truncated", "truncated: only the file meta information is there")

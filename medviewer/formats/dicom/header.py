@@ -20,15 +20,22 @@ from medviewer.formats.dicom.elements import (
     HeaderFault,
     tag_text,
 )
+from medviewer.formats.dicom.memory import Take, work_out
 from medviewer.formats.dicom.mosaic import Mosaic, read_mosaic
+from medviewer.formats.dicom.object_facts import object_facts
 from medviewer.formats.dicom.object_summary import frame_of_reference, summary_parts
 from medviewer.formats.dicom.planes import FramePlane, frame_planes
 from medviewer.formats.dicom.sop_classes import object_kind
 from medviewer.formats.dicom.syntaxes import NATIVE, is_known, syntax_name
-from medviewer.formats.dicom.text import decode
+from medviewer.formats.dicom.text import decode, one_line
 
 #: A file may not declare more decoded pixels than this.
 MAX_PIXEL_BYTES = 64 << 30
+
+#: Frames of one file; whole-slide pictures have some hundred thousand.
+MAX_FRAMES = 1_000_000
+#: A compressed frame has one fragment at least, and that has a head.
+_FRAGMENT_HEAD = 8
 
 _PHOTOMETRIC = {
     1: frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"}),
@@ -87,13 +94,14 @@ class ImageFile:
     order_time: str
 
 
-def read_file_header(path: Path, header: Header, size: int) -> ImageFile | ObjectFile:
+def read_file_header(path: Path, header: Header, size: int, take: Take = work_out) -> ImageFile | ObjectFile:
     """What one file is.
 
     Args:
         path: the file.
         header: its parsed elements.
         size: its size in bytes.
+        take: works out the facts of a picture, each from the elements alone, or remembers them.
 
     Raises:
         HeaderFault: it cannot be shown; code and reason say why.
@@ -112,54 +120,87 @@ def read_file_header(path: Path, header: Header, size: int) -> ImageFile | Objec
             raise HeaderFault("no-pixels", "the header of a picture without its pixels")
         kind = "no-pixels"
     if kind is not None:
-        return _object(path, header, kind, charsets)
-    layout, faults = _layout(header, size)
-    planes, plane_faults = frame_planes(data, layout.frames, sop_class, data.text(T.MODALITY))
-    faults += plane_faults
-    text, guessed = _stack_text(data, charsets)
-    if guessed:
-        faults.append(Quality("charset-guessed", "the text is not in the character set that the file names"))
-    faults += _other_faults(data)
+        return _object(path, header, kind, sop_class, charsets)
+    there = _pixel_bytes_there(header, size)
+    layout, layout_faults = take(_layout, data, header.transfer_syntax, header.pixel_tag, header.pixel_length, there)
+    series = take(_series_facts, data)
+    planes, plane_faults = frame_planes(data, layout.frames, sop_class, series.modality, take)
+    text, text_faults = take(_stack_text, data)
     native = layout.transfer_syntax in NATIVE and not header.deflated
     little = layout.transfer_syntax != "1.2.840.10008.1.2.2"
-    image_type = data.texts(T.IMAGE_TYPE)
     return ImageFile(
         path=path,
         size=size,
         sop_class=sop_class,
         sop_instance_uid=data.text(T.SOP_INSTANCE),
-        study_uid=data.text(T.STUDY_UID),
-        series_uid=data.text(T.SERIES_UID),
-        frame_of_reference_uid=data.text(T.FRAME_OF_REFERENCE),
-        modality=data.text(T.MODALITY).upper()[:16],
-        image_type=image_type,
+        study_uid=series.study_uid,
+        series_uid=series.series_uid,
+        frame_of_reference_uid=series.frame_of_reference_uid,
+        modality=series.modality.upper()[:16],
+        image_type=series.image_type,
         layout=layout,
         data_offset=header.pixel_offset if native and little else -1,
         planes=planes,
         instance_number=data.integer(T.INSTANCE_NUMBER),
-        acquisition_number=data.integer(T.ACQUISITION_NUMBER),
+        acquisition_number=series.acquisition_number,
         text=text,
-        faults=tuple(faults),
-        padding=_padding(data, layout),
-        inverted=layout.photometric == "MONOCHROME1" or data.text(T.PRESENTATION_SHAPE).upper() == "INVERSE",
-        unit=_unit(data, layout),
-        frame_times_ms=_frame_times(data, layout.frames),
-        is_localizer=len(image_type) > 2 and image_type[2].upper() in ("LOCALIZER", "SCOUT", "TOPOGRAM"),
-        mosaic=read_mosaic(data, image_type, layout),
-        order_time=data.text(T.CONTENT_TIME) or data.text(T.ACQUISITION_TIME),
+        faults=(*layout_faults, *plane_faults, *text_faults, *take(_other_faults, data)),
+        padding=take(_padding, data, layout),
+        inverted=take(_inverted, data, layout),
+        unit=take(_unit, data, layout),
+        frame_times_ms=take(_frame_times, data, layout.frames),
+        is_localizer=series.is_localizer,
+        mosaic=take(read_mosaic, data, series.image_type, layout),
+        order_time=take(_order_time, data),
     )
 
 
-def _object(path: Path, header: Header, kind: str, charsets: Sequence[str]) -> ObjectFile:
+@dataclass(frozen=True, slots=True)
+class _SeriesFacts:
+    """What nearly all files of a series agree in."""
+
+    study_uid: str
+    series_uid: str
+    frame_of_reference_uid: str
+    modality: str
+    image_type: tuple[str, ...]
+    is_localizer: bool
+    acquisition_number: int | None
+
+
+def _series_facts(data: Elements) -> _SeriesFacts:
+    image_type = data.texts(T.IMAGE_TYPE)
+    return _SeriesFacts(
+        study_uid=data.text(T.STUDY_UID),
+        series_uid=data.text(T.SERIES_UID),
+        frame_of_reference_uid=data.text(T.FRAME_OF_REFERENCE),
+        modality=data.text(T.MODALITY),
+        image_type=image_type,
+        is_localizer=len(image_type) > 2 and image_type[2].upper() in ("LOCALIZER", "SCOUT", "TOPOGRAM"),
+        acquisition_number=data.integer(T.ACQUISITION_NUMBER),
+    )
+
+
+def _inverted(data: Elements, layout: PixelLayout) -> bool:
+    return layout.photometric == "MONOCHROME1" or data.text(T.PRESENTATION_SHAPE).upper() == "INVERSE"
+
+
+def _order_time(data: Elements) -> str:
+    return data.text(T.CONTENT_TIME) or data.text(T.ACQUISITION_TIME)
+
+
+def _object(path: Path, header: Header, kind: str, sop_class: str, charsets: Sequence[str]) -> ObjectFile:
     data = header.data
     label = ""
     for tag in (T.STRUCTURE_SET_LABEL, T.PLAN_LABEL, T.CONTENT_LABEL, T.DOCUMENT_TITLE, T.SERIES_DESCRIPTION):
         if not label:
-            label = _clean(decode(data.bytes(tag), charsets)[0])
+            label = one_line(decode(data.bytes(tag), charsets)[0])
     if kind == "SR" and data.items(T.CONCEPT_NAME):
-        label = _clean(decode(data.item(T.CONCEPT_NAME).bytes(T.CODE_MEANING), charsets)[0]) or label
-    parts = [kind, *(summary_parts(kind, data) or [label])]
-    references = [item.text(T.SERIES_UID) for item in data.items(T.REFERENCED_SERIES)]
+        label = one_line(decode(data.item(T.CONCEPT_NAME).bytes(T.CODE_MEANING), charsets)[0]) or label
+    facts = object_facts(path, kind, sop_class, label)
+    parts = [kind, *(summary_parts(kind, data) or facts.parts or [label])]
+    references = [*facts.series]
+    references += [item.text(T.SERIES_UID) for item in data.items(T.REFERENCED_SERIES)]
     for frame in data.items(T.RT_REFERENCED_FRAMES):
         for study in frame.items(T.RT_REFERENCED_STUDY):
             references += [series.text(T.SERIES_UID) for series in study.items(T.RT_REFERENCED_SERIES)]
@@ -167,11 +208,11 @@ def _object(path: Path, header: Header, kind: str, charsets: Sequence[str]) -> O
         path=path,
         kind=kind,
         summary=" - ".join(part for part in parts if part),
-        patient=decode(data.bytes(T.PATIENT_NAME), charsets, is_name=True)[0],
+        patient=one_line(decode(data.bytes(T.PATIENT_NAME), charsets, is_name=True)[0]),
         sop_instance_uid=data.text(T.SOP_INSTANCE),
         study_uid=data.text(T.STUDY_UID),
         series_uid=data.text(T.SERIES_UID),
-        patient_id=_clean(decode(data.bytes(T.PATIENT_ID), charsets)[0]),
+        patient_id=one_line(decode(data.bytes(T.PATIENT_ID), charsets)[0]),
         referenced_series=tuple(dict.fromkeys(uid for uid in references if uid)),
         frame_of_reference_uid=frame_of_reference(data),
     )
@@ -188,11 +229,28 @@ def _whole(data: Elements, tag: int, name: str, default: int | None = None) -> i
     return value
 
 
-def _layout(header: Header, size: int) -> tuple[PixelLayout, list[Quality]]:
-    """The pixel module, checked against itself and against the file's size."""
-    data = header.data
+def pixel_layout(header: Header, size: int) -> tuple[PixelLayout, list[Quality]]:
+    """The pixel module, checked against itself and against the file's size; and what is wrong with it.
+
+    Raises:
+        HeaderFault: nothing can be shown.
+    """
+    there = _pixel_bytes_there(header, size)
+    layout, faults = _layout(header.data, header.transfer_syntax, header.pixel_tag, header.pixel_length, there)
+    return layout, list(faults)
+
+
+def _pixel_bytes_there(header: Header, size: int) -> int:
+    """How many bytes of declared pixels the file has; of one encapsulated frame it does not matter: -1."""
+    if header.pixel_length < 0:
+        return -1 if header.data.text(T.FRAMES) in ("", "1") else size - header.pixel_offset
+    return header.pixel_length if header.deflated else min(header.pixel_length, size - header.pixel_offset)
+
+
+def _layout(
+    data: Elements, syntax: str, pixel_tag: int, pixel_length: int, there: int
+) -> tuple[PixelLayout, tuple[Quality, ...]]:
     faults: list[Quality] = []
-    syntax = header.transfer_syntax
     if not is_known(syntax):
         raise HeaderFault("no-codec", f"no decoder for transfer syntax {syntax_name(syntax)}")
     rows = _whole(data, T.ROWS, "Rows")
@@ -209,7 +267,7 @@ def _layout(header: Header, size: int) -> tuple[PixelLayout, list[Quality]]:
         if photometric in _PHOTOMETRIC[4 - samples]:
             raise HeaderFault("bad-header", f"{photometric} does not go with {samples} samples a pixel")
         raise HeaderFault("unsupported", f"unknown Photometric Interpretation {photometric[:32]!r}")
-    float_bits = {FLOAT_PIXELS: 32, DOUBLE_PIXELS: 64}.get(header.pixel_tag, 0)
+    float_bits = {FLOAT_PIXELS: 32, DOUBLE_PIXELS: 64}.get(pixel_tag, 0)
     allocated = float_bits or _whole(data, T.BITS_ALLOCATED, "Bits Allocated", 16)
     if allocated not in (1, 8, 16, 32, 64):
         raise HeaderFault("unsupported", f"Bits Allocated is {allocated}")
@@ -225,16 +283,20 @@ def _layout(header: Header, size: int) -> tuple[PixelLayout, list[Quality]]:
     frames = _frame_count(data)
     planar = data.integer(T.PLANAR) or 0
     native = syntax in NATIVE
-    if native and header.pixel_length < 0:
+    if native and pixel_length < 0:
         raise HeaderFault("bad-pixels", "compressed pixels under an uncompressed transfer syntax")
-    if not native and header.pixel_length >= 0:
+    if not native and pixel_length >= 0:
         raise HeaderFault("bad-pixels", f"the pixels are not encapsulated as {syntax_name(syntax)} must be")
     if native:
         frame_bits = rows * columns * samples * allocated
         if photometric == "YBR_FULL_422" and allocated == 8:
             frame_bits = rows * columns * 2 * 8
-        limit = header.pixel_length if header.deflated else min(header.pixel_length, size - header.pixel_offset)
-        frames = _frames_there(frames, frame_bits, header.pixel_length, limit, faults)
+        frames = _frames_there(frames, frame_bits, pixel_length, there, faults)
+    elif there >= 0 and frames > (most := max(1, there // _FRAGMENT_HEAD)):
+        faults.append(Quality("frame-count-mismatch", f"{frames} frames cannot lie in {there} bytes"))
+        frames = most
+    if frames > MAX_FRAMES:
+        raise HeaderFault("too-large", f"{frames} frames in one file")
     if rows * columns * samples * max(8, allocated) // 8 * frames > MAX_PIXEL_BYTES:
         raise HeaderFault("too-large", f"{frames} frames of {rows} x {columns} would need more than 64 GB")
     layout = PixelLayout(
@@ -242,7 +304,7 @@ def _layout(header: Header, size: int) -> tuple[PixelLayout, list[Quality]]:
         signed=bool(signed), photometric=photometric, planar=planar if samples == 3 else 0, frames=frames,
         transfer_syntax=syntax, float_bits=float_bits,
     )  # fmt: skip
-    return _shared(layout), faults
+    return _shared(layout), tuple(faults)
 
 
 def _frame_count(data: Elements) -> int:
@@ -318,7 +380,7 @@ def _frame_times(data: Elements, frames: int) -> tuple[float, ...]:
     return tuple(step * n for n in range(frames)) if step is not None and step > 0 else ()
 
 
-def _other_faults(data: Elements) -> list[Quality]:
+def _other_faults(data: Elements) -> tuple[Quality, ...]:
     faults = []
     if data.text(T.LOSSY) == "01":
         ratio = data.numbers(T.LOSSY_RATIO)
@@ -330,21 +392,14 @@ def _other_faults(data: Elements) -> list[Quality]:
     overlay = data.bytes(T.OVERLAY_DATA)
     if rows is not None and columns is not None and overlay and len(overlay) * 8 < rows * columns:
         faults.append(Quality("bad-overlay", f"an overlay of {rows} x {columns} has {len(overlay)} bytes"))
-    return faults
-
-
-def _clean(text: str) -> str:
-    """One line of plain text: control characters become spaces."""
-    if text.isprintable():
-        return " ".join(text.split())
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return tuple(faults)
 
 
 @lru_cache(maxsize=4096)
 def _words(value: bytes, charsets: tuple[str, ...], is_name: bool) -> tuple[str, bool]:
     """Decoded, cleaned and cut text, and whether its character set was guessed. The files of a series repeat it."""
     text, guessed = decode(value, charsets, is_name=is_name)
-    return _clean(text)[:1024], guessed
+    return one_line(text), guessed
 
 
 @lru_cache(maxsize=512)
@@ -353,7 +408,8 @@ def _shared(layout: PixelLayout) -> PixelLayout:
     return layout
 
 
-def _stack_text(data: Elements, charsets: tuple[str, ...]) -> tuple[StackText, bool]:
+def _stack_text(data: Elements) -> tuple[StackText, tuple[Quality, ...]]:
+    charsets = data.texts(T.CHARSET)
     guesses: list[bool] = []
 
     def words(tag: int, is_name: bool = False) -> str:
@@ -416,4 +472,6 @@ def _stack_text(data: Elements, charsets: tuple[str, ...]) -> tuple[StackText, b
         frame_of_reference_uid=data.text(T.FRAME_OF_REFERENCE),
         lossy=lossy,
     )
-    return text, bool(guesses)
+    if not guesses:
+        return text, ()
+    return text, (Quality("charset-guessed", "the text is not in the character set that the file names"),)

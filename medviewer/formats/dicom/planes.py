@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 
 from medviewer.formats.catalog import Quality
 from medviewer.formats.dicom import tags as T
 from medviewer.formats.dicom.elements import Elements
+from medviewer.formats.dicom.memory import Take, work_out
 from medviewer.formats.dicom.sop_classes import PROJECTIONS
 from medviewer.volume.window import VoiFunction, Window
 
 Vector = tuple[float, ...]
+Keys = tuple[tuple[str, float | str], ...]
+R = TypeVar("R")
 
 #: Modalities whose pictures are planes of the patient by definition.
 PLANAR_MODALITIES = frozenset({"CT", "MR", "PT"})
@@ -56,9 +61,12 @@ class FramePlane:
 
 
 def frame_planes(
-    data: Elements, frames: int, sop_class: str, modality: str
+    data: Elements, frames: int, sop_class: str, modality: str, take: Take = work_out
 ) -> tuple[tuple[FramePlane, ...], list[Quality]]:
-    """One FramePlane a frame, and what is wrong with the geometry, the rescale or the windows."""
+    """One FramePlane a frame, and what is wrong with the geometry, the rescale or the windows.
+
+    `take` works out the parts of a classic file's plane, or remembers them.
+    """
     faults: dict[str, Quality] = {}
     per_frame = data.items(T.PER_FRAME_GROUPS)
     shared = data.item(T.SHARED_GROUPS)
@@ -73,7 +81,7 @@ def frame_planes(
         ]
         _complain(planes[0], sop_class, modality, faults)
         return tuple(planes), list(faults.values())
-    first = _classic_plane(data, sop_class, modality, faults)
+    first = _classic_plane(data, sop_class, modality, faults, take)
     if frames == 1:
         _complain(first, sop_class, modality, faults)
         return (first,), list(faults.values())
@@ -91,21 +99,31 @@ def _complain(plane: FramePlane, sop_class: str, modality: str, faults: dict[str
         faults.setdefault("no-position", Quality("no-position", "where the picture lies in the patient is unknown"))
 
 
-def _classic_plane(data: Elements, sop_class: str, modality: str, faults: dict[str, Quality]) -> FramePlane:
-    slope, intercept = _rescale(data, faults)
-    spacing, source = _spacing(data, sop_class, modality, faults)
-    thickness = data.number(T.SLICE_THICKNESS)
+def _classic_plane(data: Elements, sop_class: str, modality: str, faults: dict[str, Quality], take: Take) -> FramePlane:
+    (slope, intercept), rescale_faults = take(_RESCALE, data)
+    (spacing, source), spacing_faults = take(_SPACING, data, sop_class, modality)
+    position, position_faults = take(_POSITION, data)
+    orientation, orientation_faults = take(_ORIENTATION, data)
+    windows, window_faults = take(_WINDOWS, data)
+    for noted in (rescale_faults, spacing_faults, position_faults, orientation_faults, window_faults):
+        for fault in noted:
+            faults[fault.code] = fault
     return FramePlane(
-        position=_position(data, faults),
-        orientation=_orientation(data, faults),
+        position=position,
+        orientation=orientation,
         spacing=spacing,
         spacing_source=source,
-        thickness=thickness if thickness is not None and thickness > 0 else None,
+        thickness=take(_thickness, data),
         slope=slope,
         intercept=intercept,
-        windows=_windows(data, faults),
-        keys=_classic_keys(data),
+        windows=windows,
+        keys=_classic_keys(data, take),
     )
+
+
+def _thickness(data: Elements) -> float | None:
+    thickness = data.number(T.SLICE_THICKNESS)
+    return thickness if thickness is not None and thickness > 0 else None
 
 
 def _group_plane(
@@ -190,12 +208,28 @@ def _orientation(data: Elements, faults: dict[str, Quality]) -> Vector | None:
     return orientation
 
 
+def _with_faults(function: Callable[..., R]) -> Callable[..., tuple[R, tuple[Quality, ...]]]:
+    """A function that notes its faults in a dict as one that returns them: what `take` may remember."""
+
+    def told(data: Elements, *more: str) -> tuple[R, tuple[Quality, ...]]:
+        faults: dict[str, Quality] = {}
+        result = function(data, *more, faults)
+        return result, tuple(faults.values())
+
+    return told
+
+
 def orthonormal(orientation: Sequence[float]) -> tuple[Vector, Vector] | None:
     """Unit row and column direction, or None where the six numbers are too far from it.
 
     Noise up to 0.01 in lengths and in the cosine between the two is taken away (by Gram-Schmidt, half of the
     deviation on either side); what is worse is no orientation.
     """
+    return _orthonormal(tuple(orientation))
+
+
+@lru_cache(maxsize=1024)
+def _orthonormal(orientation: Vector) -> tuple[Vector, Vector] | None:
     row, column = np.asarray(orientation[:3]), np.asarray(orientation[3:])
     lengths = np.linalg.norm(row), np.linalg.norm(column)
     if not all(abs(n - 1) <= 1e-2 for n in lengths) or abs(row @ column) > 1e-2:
@@ -299,37 +333,62 @@ def _windows(data: Elements, faults: dict[str, Quality]) -> tuple[Window, ...]:
     return tuple(dict.fromkeys(windows))
 
 
-def _classic_keys(data: Elements) -> tuple[tuple[str, float | str], ...]:
-    keys: list[tuple[str, float | str]] = []
+_RESCALE = _with_faults(_rescale)
+_SPACING = _with_faults(_spacing)
+_POSITION = _with_faults(_position)
+_ORIENTATION = _with_faults(_orientation)
+_WINDOWS = _with_faults(_windows)
 
-    def add(name: str, value: float | str | None) -> None:
-        if value is not None and value != "":
-            keys.append((name, value))
 
-    add("temporal", data.number(T.TEMPORAL_POSITION))
+def _classic_keys(data: Elements, take: Take = work_out) -> Keys:
+    """Apart from the two times of day nearly all files of a stack have the same ones."""
+    return (
+        *take(_acquisition_keys, data),
+        *take(_acquisition_time_key, data),
+        *take(_contrast_keys, data),
+        *take(_content_time_key, data),
+    )
+
+
+def _present(*keys: tuple[str, float | str | None]) -> Keys:
+    """The keys that have a value."""
+    return tuple((name, value) for name, value in keys if value is not None and value != "")
+
+
+def _acquisition_keys(data: Elements) -> Keys:
     b_value = data.number(T.B_VALUE)
     for private in (T.SIEMENS_B_VALUE, T.GE_B_VALUE, T.PHILIPS_B_VALUE):
         if b_value is None and data.vr(private) in ("IS", "FL", "FD", "DS"):
             b_value = data.number(private)
     gradient = data.vector(T.GRADIENT, 3)
-    if b_value is not None:
-        add("b", b_value)
-        direction = "" if gradient is None else " ".join(f"{v:.4f}" for v in gradient)
-        add("b+gradient", f"{b_value:012.3f} {direction}")
-    add("echo number", data.number(T.ECHO_NUMBER))
-    add("TE", data.number(T.ECHO_TIME))
-    add("TI", data.number(T.INVERSION_TIME))
-    add("trigger", data.number(T.TRIGGER_TIME))
-    add("acquisition", data.number(T.ACQUISITION_NUMBER))
-    add("image type", "\\".join(data.texts(T.IMAGE_TYPE)[2:]))
-    add("stack", data.text(T.STACK_ID))
-    add("phase", data.number(T.CARDIAC_PHASE))
-    add("acquisition time", data.text(T.ACQUISITION_DATETIME) or data.text(T.ACQUISITION_TIME))
-    add("kernel", data.text(T.KERNEL))
-    add("contrast", data.text(T.CONTRAST_AGENT))
-    add("kV", data.number(T.KVP))
-    add("time", data.text(T.CONTENT_TIME))
-    return tuple(keys)
+    direction = "" if gradient is None else " ".join(f"{v:.4f}" for v in gradient)
+    return _present(
+        ("temporal", data.number(T.TEMPORAL_POSITION)),
+        ("b", b_value),
+        ("b+gradient", None if b_value is None else f"{b_value:012.3f} {direction}"),
+        ("echo number", data.number(T.ECHO_NUMBER)),
+        ("TE", data.number(T.ECHO_TIME)),
+        ("TI", data.number(T.INVERSION_TIME)),
+        ("trigger", data.number(T.TRIGGER_TIME)),
+        ("acquisition", data.number(T.ACQUISITION_NUMBER)),
+        ("image type", "\\".join(data.texts(T.IMAGE_TYPE)[2:])),
+        ("stack", data.text(T.STACK_ID)),
+        ("phase", data.number(T.CARDIAC_PHASE)),
+    )
+
+
+def _acquisition_time_key(data: Elements) -> Keys:
+    return _present(("acquisition time", data.text(T.ACQUISITION_DATETIME) or data.text(T.ACQUISITION_TIME)))
+
+
+def _contrast_keys(data: Elements) -> Keys:
+    return _present(
+        ("kernel", data.text(T.KERNEL)), ("contrast", data.text(T.CONTRAST_AGENT)), ("kV", data.number(T.KVP))
+    )
+
+
+def _content_time_key(data: Elements) -> Keys:
+    return _present(("time", data.text(T.CONTENT_TIME)))
 
 
 def _group_keys(group: Callable[[int], Elements]) -> tuple[tuple[str, float | str], ...]:
