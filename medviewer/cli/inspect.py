@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from medviewer.cli.object_words import add_words, object_words
 from medviewer.cli.output import context_for_terminal, print_json
 from medviewer.formats.catalog import Catalog, Quality, Stack
 from medviewer.formats.digest import FailedFrame, StackDigest, as_skipped, digest
@@ -25,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folder, file or ZIP archive")
     parser.add_argument("--pixels", action="store_true", help="decode all pixels: hashes, least, greatest, mean value")
     parser.add_argument("--frames", action="store_true", help="one row a frame, in stack order")
+    parser.add_argument(
+        "--text", action="store_true", help="the words of all reports and other documents (of a file named: always)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,13 +39,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.pixels:
         catalog, digests = _with_pixels(catalog, arguments.paths, context)
     error = nothing_opened(arguments.paths, catalog) if catalog.is_empty else None
+    named = None if arguments.text else frozenset(arguments.paths)
     if arguments.json:
         document = catalog_document(catalog, digests, with_frames=arguments.frames)
+        add_words(document, catalog, named)
         if error is not None:
             document |= {"error": error.sentence, "exit_code": error.exit_code}
         print_json(document)
     else:
         print("\n".join(_lines(catalog, digests, with_frames=arguments.frames)))
+        for words in object_words(catalog, named):
+            print("\n" + "\n".join(words.lines))
     if error is not None:
         print(error.sentence, file=sys.stderr)
         return error.exit_code
@@ -85,6 +93,7 @@ def catalog_document(catalog: Catalog, digests: dict[str, StackDigest], *, with_
     """The JSON document of the command line's contract."""
     return {
         "files": catalog.files,
+        "warnings": list(catalog.warnings),
         "skipped": [{"path": str(s.path), "reason": s.reason, "code": s.code} for s in catalog.skipped],
         "patients": [
             {
@@ -173,6 +182,7 @@ def _lines(catalog: Catalog, digests: dict[str, StackDigest], *, with_frames: bo
                 lines.append(f"    {number}{series.modality} {series.description}".rstrip())
                 for stack in series.stacks:
                     lines += _stack_lines(stack, digests.get(stack.id), with_frames)
+    lines += [f"! {warning}" for warning in catalog.warnings]
     if catalog.objects:
         lines.append("other objects")
         lines += [f"  {o.kind}: {o.summary}  ({o.path})" for o in catalog.objects]

@@ -1,0 +1,121 @@
+"""What an object says, as lines of plain text: the same lines in the window and on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from medviewer.errors import BadInput
+from medviewer.formats.catalog import Catalog, ObjectFile
+from medviewer.formats.dicom.document import ImageReference, count_text
+from medviewer.formats.dicom.sr_text import Role, TextLine, noun_of, report_lines
+
+#: Kinds that have words of their own.
+WITH_TEXT = frozenset({"SR", "KO", "PR", "PDF", "M3D"})
+
+Here = Callable[[ImageReference], bool]
+
+
+def instances_of(catalog: Catalog) -> frozenset[str]:
+    """SOP Instance UIDs of everything that is open: images and other objects."""
+    images = {frame.sop_instance_uid for stack in catalog.stacks() for frame in stack.frames}
+    return frozenset(images | {found.sop_instance_uid for found in catalog.objects} - {""})
+
+
+def has_text(found: ObjectFile) -> bool:
+    """True where `object_lines` has more to say than the summary."""
+    return found.kind in WITH_TEXT or (found.kind == "other" and found.summary.startswith("other - CDA"))
+
+
+def object_lines(found: ObjectFile, is_here: Here | None = None) -> list[TextLine]:
+    """The words of an object.
+
+    Args:
+        found: the object.
+        is_here: tells whether an object that is pointed at is among the open files; None: nothing is said about it.
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
+    if found.kind in ("SR", "KO"):
+        from medviewer.formats.dicom.sr import read_report
+
+        return report_lines(read_report(found.path), is_here)
+    if found.kind == "PR":
+        return _presentation(found.path, is_here)
+    if has_text(found):
+        return _encapsulated(found.path)
+    return [TextLine(found.summary)]
+
+
+def _presentation(path: Path, is_here: Here | None) -> list[TextLine]:
+    from medviewer.formats.dicom.gsps import read_presentation
+
+    state = read_presentation(path)
+    title = state.label or state.description or "Presentation state"
+    lines = [TextLine(title, 0, Role.TITLE)]
+    if state.description and state.description != title:
+        lines.append(TextLine(state.description))
+    lines.append(TextLine(f"A {state.kind} presentation state", 0, Role.CONTEXT))
+    if not state.is_grayscale:
+        lines.append(
+            TextLine(f"Its {state.kind} rules are not applied here; only what is drawn is shown.", 0, Role.WARNING)
+        )
+    made = ", ".join(part for part in (state.creator, state.created) if part)
+    if made:
+        lines.append(TextLine(f"Made by {made}" if state.creator else f"Made {made}", 0, Role.CONTEXT))
+    images = {image.sop_instance_uid: image for image in state.images}
+    first = next(iter(images.values()), None)
+    if first is None:
+        lines.append(TextLine("It names no image.", 0, Role.WARNING))
+    else:
+        lines.append(TextLine(f"For {count_text(len(images), noun_of(first.sop_class))}"))
+    missing = 0 if is_here is None else sum(not is_here(image) for image in images.values())
+    if missing:
+        which = "None of them is" if missing == len(images) else f"{missing} of them are not"
+        lines.append(TextLine(f"{which} among the open files.", 0, Role.WARNING))
+    for voi in state.voi:
+        what = ", ".join(f"window {w.width:g} / {w.level:g}" for w in voi.windows) or (
+            "a lookup table" if voi.lut is not None else "no usable window"
+        )
+        lines.append(TextLine(what + (f" ({voi.explanation})" if voi.explanation else "")))
+    if state.rotation or state.flip:
+        turned = [f"rotated {state.rotation}°" if state.rotation else "", "mirrored" if state.flip else ""]
+        lines.append(TextLine(", ".join(part for part in turned if part)))
+    for number, annotation in enumerate(state.annotations, 1):
+        drawn = len(annotation.graphics)
+        heading = f"Annotation {number}" + (f", layer {annotation.layer}" if annotation.layer else "")
+        lines.append(TextLine(heading, 0, Role.HEADING))
+        for text in annotation.texts:
+            lines += [TextLine(line, 1) for line in text.text.split("\n")]
+        if drawn:
+            shapes = ", ".join(dict.fromkeys(graphic.shape.lower() for graphic in annotation.graphics))
+            lines.append(TextLine(f"{count_text(drawn, 'shape')}: {shapes}", 1, Role.CONTEXT))
+        if annotation.compounds:
+            lines.append(TextLine(f"{count_text(annotation.compounds, 'compound graphic')} not drawn", 1, Role.WARNING))
+    return lines
+
+
+def _encapsulated(path: Path) -> list[TextLine]:
+    from medviewer.formats.dicom.encapsulated import cda_lines, read_encapsulated, size_text, why_no_pdf
+
+    found = read_encapsulated(path)
+    lines = [TextLine(found.title or found.form, 0, Role.TITLE)]
+    lines.append(TextLine(f"{found.form}, {size_text(len(found.data))}", 0, Role.CONTEXT))
+    if found.form == "PDF":
+        reason = why_no_pdf(found)
+        words = reason or "It is shown on request only, by the program of this computer that shows PDF files."
+        lines.append(TextLine(words, 0, Role.WARNING if reason else Role.FACT))
+    elif found.form == "CDA":
+        try:
+            told = cda_lines(found.data)
+        except BadInput as fault:
+            raise BadInput(fault.what, path=path) from fault
+        lines += [TextLine(text, depth, Role.HEADING if head else Role.FACT) for depth, head, text in told]
+        if not told:
+            lines.append(TextLine("It holds no text for people.", 0, Role.WARNING))
+    elif not found.data:
+        lines.append(TextLine("The file names a model but holds none.", 0, Role.WARNING))
+    else:
+        lines.append(TextLine("Models are listed, not shown; convert them with another program.", 0, Role.WARNING))
+    return lines
