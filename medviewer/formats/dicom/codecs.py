@@ -31,6 +31,8 @@ _LOSSY = frozenset(
 )
 _ONLY_GDCM = frozenset({"1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55"})
 _EXTENDED = "1.2.840.10008.1.2.4.51"
+#: JPEG 2000 Part 2 streams that use nothing of part 2 but its transfer syntax are decoded as part 1.
+_PART_2 = {"1.2.840.10008.1.2.4.92": "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.93": "1.2.840.10008.1.2.4.91"}
 #: SOFn markers: C0 to CF without DHT, JPG and DAC; F7 is JPEG-LS.
 _SOF = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _BARE = frozenset({0x01, *range(0xD0, 0xD8)})
@@ -132,12 +134,13 @@ def _decode_pydicom(stream: bytes, layout: PixelLayout) -> tuple[AnyArray, str]:
 
     options: dict[str, Any] = {
         "rows": layout.rows, "columns": layout.columns, "number_of_frames": 1, "samples_per_pixel": layout.samples,
-        "bits_allocated": layout.bits_allocated, "bits_stored": layout.bits_stored,
+        "bits_allocated": layout.bits_allocated, "bits_stored": _bits_for_decoder(layout),
         "pixel_representation": int(layout.signed), "photometric_interpretation": layout.photometric,
         "pixel_keyword": "PixelData", "planar_configuration": layout.planar,
     }  # fmt: skip
+    syntax = _PART_2.get(layout.transfer_syntax, layout.transfer_syntax)
     try:
-        decoder = get_decoder(UID(layout.transfer_syntax))
+        decoder = get_decoder(UID(syntax))
     except NotImplementedError as fault:
         raise PixelFault("no-codec", f"no decoder for {syntax_name(layout.transfer_syntax)}") from fault
     if not decoder.is_available:
@@ -157,6 +160,13 @@ def _decode_pydicom(stream: bytes, layout: PixelLayout) -> tuple[AnyArray, str]:
     except Exception as fault:  # plug-ins raise whatever they like
         raise PixelFault("bad-pixels", f"the compressed picture is damaged ({type(fault).__name__})") from fault
     return values, str(facts["photometric_interpretation"])
+
+
+def _bits_for_decoder(layout: PixelLayout) -> int:
+    """Bits Stored as decoders are told it: GDCM ends the whole process on 8-bit JPEG of fewer stored bits."""
+    if layout.transfer_syntax in JPEG and layout.bits_allocated == 8:
+        return 8
+    return layout.bits_stored
 
 
 def _decode_gdcm(stream: bytes, layout: PixelLayout, head: StreamHeader) -> AnyArray:
@@ -179,9 +189,9 @@ def _decode_gdcm(stream: bytes, layout: PixelLayout, head: StreamHeader) -> AnyA
     image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(kind))
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(layout.transfer_syntax)))
     allocated = 8 if head.precision <= 8 else 16
-    image.SetPixelFormat(
-        gdcm.PixelFormat(layout.samples, allocated, head.precision, head.precision - 1, int(layout.signed))
-    )
+    # JPEG Extended has 8 or 12 bits; streams that claim 16 (old GDCM wrote them) hold those of the header.
+    stored = 8 if allocated == 8 else min(head.precision, max(9, layout.bits_stored))
+    image.SetPixelFormat(gdcm.PixelFormat(layout.samples, allocated, stored, stored - 1, int(layout.signed)))
     raw = image.GetBuffer()
     if raw is None:
         raise PixelFault("bad-pixels", "the compressed picture is damaged (GDCM)")
@@ -198,10 +208,13 @@ def _as_stored(values: AnyArray, layout: PixelLayout, head: StreamHeader, photom
     """Into the layout's type, bits and colour model."""
     if layout.samples == 3:
         if photometric in ("YBR_FULL", "YBR_FULL_422"):
-            values = to_rgb(values)
+            values = to_rgb(values, layout.bits_stored)
         return values.astype(layout.dtype, copy=False)
     if layout.transfer_syntax in JPEG_2000:
         values = _j2k_sign(values, layout, head)
+    elif layout.signed and head.precision < layout.bits_allocated:  # JPEG and JPEG-LS streams know no sign
+        values = values.astype(layout.dtype, copy=True)
+        keep_stored_bits(values, replace(layout, bits_stored=head.precision, high_bit=head.precision - 1))
     if layout.bits_stored < layout.bits_allocated:
         low = -(1 << (layout.bits_stored - 1)) if layout.signed else 0
         high = low + (1 << layout.bits_stored) - 1
@@ -246,7 +259,7 @@ def _decode_rle(stream: bytes, layout: PixelLayout) -> AnyArray:
     keep_stored_bits(values, layout)
     if layout.samples == 1:
         return values[:, :, 0]
-    return to_rgb(values) if layout.photometric in ("YBR_FULL", "YBR_FULL_422") else values
+    return to_rgb(values, layout.bits_stored) if layout.photometric in ("YBR_FULL", "YBR_FULL_422") else values
 
 
 def _unpack_rle(data: bytes, length: int) -> NDArray[np.uint8]:

@@ -8,9 +8,14 @@ from numpy.typing import NDArray
 AnyArray = NDArray[np.generic]
 
 
-def to_rgb(ybr: AnyArray) -> AnyArray:
-    """YBR_FULL [..., 3] of 8 or 16 bits to RGB of the same type, rounded half up and clipped."""
-    top = int(np.iinfo(np.dtype(ybr.dtype.str)).max)
+def to_rgb(ybr: AnyArray, bits: int) -> AnyArray:
+    """YBR_FULL [..., 3] to RGB of the same type, rounded half up and clipped.
+
+    Args:
+        ybr: luminance and both colour differences.
+        bits: stored bits of a sample; the colour differences have their zero in the middle of these.
+    """
+    top = (1 << bits) - 1
     middle = (top + 1) // 2
     y, cb, cr = (ybr[..., n].astype(np.float64) for n in range(3))
     cb -= middle

@@ -74,30 +74,49 @@ def stored_from_bytes(data: bytes, bit_offset: int, layout: PixelLayout, *, big_
         bit_offset: where it begins in them (whole bytes but for one-bit pixels).
         layout: the file's.
         big_endian: order of bytes in a word.
-        swap: True where bytes of 8-bit pixels are swapped in 16-bit words (OW in big endian).
+        swap: True where pixels lie in swapped 16-bit words whatever their size (OW in big endian).
     """
     rows, columns, samples = layout.rows, layout.columns, layout.samples
     bits = frame_bits(layout)
     if (bit_offset + bits + 7) // 8 > len(data):
         have = max(0, len(data) - bit_offset // 8)
         raise PixelFault("truncated", f"truncated: {100 * have * 8 / bits:.0f} % of the picture is there")
+    if swap and layout.bits_allocated in (1, 8):
+        data = np.frombuffer(data, ">u2", count=len(data) // 2).astype("<u2").tobytes() + data[len(data) // 2 * 2 :]
     if layout.bits_allocated == 1:
         first = bit_offset // 8
         raw = np.frombuffer(data, np.uint8, count=(bit_offset % 8 + bits + 7) // 8, offset=first)
         unpacked = np.unpackbits(raw, bitorder="little")[bit_offset % 8 : bit_offset % 8 + bits]
         return unpacked.reshape((rows, columns) if samples == 1 else (rows, columns, samples))
-    if swap and layout.bits_allocated == 8:
-        data = np.frombuffer(data, ">u2", count=len(data) // 2).astype("<u2").tobytes() + data[len(data) // 2 * 2 :]
     raw = np.frombuffer(data, np.uint8, count=bits // 8, offset=bit_offset // 8)
     if layout.photometric == "YBR_FULL_422" and layout.bits_allocated == 8:
-        return to_rgb(from_422(raw, rows, columns))
+        return to_rgb(from_422(raw, rows, columns), 8)
     dtype = layout.dtype.newbyteorder(">" if big_endian else "<")
     values: AnyArray = raw.view(dtype).astype(layout.dtype)
     keep_stored_bits(values, layout)
+    if swap and layout.bits_allocated == 32:
+        values = _smoother(values, _low_word_first(raw, layout))
     if samples == 1:
         return values.reshape(rows, columns)
     if layout.planar == 1:
         values = np.ascontiguousarray(np.moveaxis(values.reshape(samples, rows, columns), 0, -1))
     else:
         values = values.reshape(rows, columns, samples)
-    return to_rgb(values) if layout.photometric == "YBR_FULL" else values
+    return to_rgb(values, layout.bits_stored) if layout.photometric == "YBR_FULL" else values
+
+
+def _low_word_first(raw: NDArray[np.uint8], layout: PixelLayout) -> AnyArray:
+    """32-bit pixels as PS3.5 annex D has them in OW of big endian: the low word first, bytes swapped within words."""
+    words = raw.view(">u2").reshape(-1, 2).astype(np.uint32)
+    values: AnyArray = (words[:, 1] << 16 | words[:, 0]).view(layout.dtype)
+    keep_stored_bits(values, layout)
+    return values
+
+
+def _smoother(one: AnyArray, other: AnyArray) -> AnyArray:
+    """The smoother of two readings of one picture: writers differ, and no element says which way they went.
+
+    DCMTK and GDCM write 32-bit pixels word by word, others reverse all four bytes.
+    """
+    rough = [float(np.abs(np.diff(values.astype(np.float64))).sum()) for values in (one, other)]
+    return other if rough[1] < rough[0] else one
