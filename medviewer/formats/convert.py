@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medviewer.errors import BadInput, Refused
-from medviewer.formats import mesh, nifti, nrrd
+from medviewer.formats import nifti, nrrd
 from medviewer.formats.carry import Use, grid_for, is_resampled
-from medviewer.formats.catalog import Catalog, Stack
-from medviewer.formats.choose import choose_stack, open_stack
+from medviewer.formats.catalog import Stack
+from medviewer.formats.choose import choose_stack
 from medviewer.formats.load import load_volume
-from medviewer.formats.masks import first_segmentation, label_volume, read_mask
 from medviewer.formats.scan import nothing_opened, scan
 from medviewer.formats.straighten import straightened
 from medviewer.jobs import JobContext
@@ -39,10 +38,8 @@ def format_of(out: Path) -> str:
     )
 
 
-def to_volume_file(
-    path: Path, out: Path, form: str, stack_id: str | None, reference: Path | None, context: JobContext
-) -> dict[str, Any]:
-    """Write a stack, or a DICOM SEG laid on a reference series, as NIfTI or NRRD.
+def to_volume_file(path: Path, out: Path, form: str, stack_id: str | None, context: JobContext) -> dict[str, Any]:
+    """Write a stack as NIfTI or NRRD.
 
     Returns:
         What was written, for people and for JSON.
@@ -51,9 +48,6 @@ def to_volume_file(
         BadInput: nothing to convert. Refused: the geometry cannot carry it. SaveFailed: it cannot be written.
     """
     catalog = scan([path], context)
-    seg = first_segmentation(catalog, [path]) if next(catalog.stacks(), None) is None else None
-    if seg is not None or reference is not None:
-        return _mask_to_volume_file(seg or path, out, form, reference, context)
     if catalog.is_empty:
         raise nothing_opened([path], catalog)
     stack = choose_stack(catalog, stack_id, path=path)
@@ -129,66 +123,3 @@ def _values(volume: Volume) -> AnyArray:
         fits = values.min() >= -32768 and values.max() <= 32767
         return values.astype(np.int16) if fits else values
     return volume.values()
-
-
-def _mask_to_volume_file(
-    path: Path, out: Path, form: str, reference: Path | None, context: JobContext
-) -> dict[str, Any]:
-    if reference is None:
-        raise BadInput("a segmentation lies on a series", path=path, remedy="add --reference FOLDER")
-    stack = open_stack([reference], None, context)
-    grid = grid_for(stack, Use.VOLUME_FILE)
-    laid = read_mask(path, grid, context)
-    if form == "nrrd":
-        nrrd.write(out, laid.labelmap, grid)
-    else:
-        nifti.write(out, laid.labelmap, grid)
-    return {**_facts(stack), "what": f"{len(laid.segments)} segments", "note": laid.note}
-
-
-def mask_to_stl(path: Path, out: Path, reference: Path | None, context: JobContext) -> dict[str, Any]:
-    """Write the surface of a mask.
-
-    Raises:
-        BadInput: the input is no mask, or a SEG without its series. Refused, MissingHere, SaveFailed.
-    """
-    catalog: Catalog = scan([path], context)
-    seg = first_segmentation(catalog, [path])
-    if seg is not None or reference is not None:
-        if reference is None:
-            raise BadInput("a segmentation lies on a series", path=path, remedy="add --reference FOLDER")
-        stack = open_stack([reference], None, context)
-        grid = grid_for(stack, Use.SURFACE)
-        labels = read_mask(seg or path, grid, context).labelmap
-    else:
-        labels, grid = label_volume(catalog, path, context)
-    mesh.write_stl(out, labels, grid)
-    return {"what": "surface in LPS millimetres", "note": ""}
-
-
-def mask_to_rtstruct(path: Path, out: Path, reference: Path, context: JobContext) -> dict[str, Any]:
-    """Write a mask as RT Structure Set on a series.
-
-    Raises:
-        BadInput: no mask, no series. Refused: the geometries do not fit. MissingHere, SaveFailed.
-    """
-    from medviewer.formats.dicom.rtstruct_writer import write_rtstruct
-
-    stack = open_stack([reference], None, context)
-    laid = read_mask(path, grid_for(stack, Use.DICOM_MASK), context)
-    count = write_rtstruct(out, laid.labelmap, stack, laid.segments)
-    return {"what": f"RT Structure Set with {len(laid.segments)} structures, {count} contours", "note": laid.note}
-
-
-def mask_to_seg(path: Path, out: Path, reference: Path, context: JobContext) -> dict[str, Any]:
-    """Write a mask as DICOM SEG on a series.
-
-    Raises:
-        BadInput: no mask, no series. Refused: the geometries do not fit. SaveFailed: it cannot be written.
-    """
-    from medviewer.formats.dicom.seg import write_seg
-
-    stack = open_stack([reference], None, context)
-    laid = read_mask(path, grid_for(stack, Use.DICOM_MASK), context)
-    write_seg(out, laid.labelmap, stack, laid.segments)
-    return {"what": f"DICOM SEG with {len(laid.segments)} segments", "note": laid.note}

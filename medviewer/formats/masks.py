@@ -1,4 +1,4 @@
-"""Masks of any origin laid on an image's grid: DICOM SEG, NIfTI, NRRD.
+"""Masks of any origin laid on an image's grid as one label map: DICOM SEG and RTSTRUCT, NIfTI, NRRD.
 
 Equal grids are taken as they are; other grids of the same space are resampled to the nearest voxel, and that is
 said; a mask that lies elsewhere is refused. Order of voxels and file names play no part.
@@ -6,7 +6,6 @@ said; a mask that lies elsewhere is refused. Order of voxels and file names play
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 from medviewer.errors import BadInput, Refused
 from medviewer.formats.catalog import Catalog
 from medviewer.formats.choose import choose_stack
-from medviewer.formats.dicom.seg_read import SegDescription, read_seg
+from medviewer.formats.dicom.seg_read import SegDescription
+from medviewer.formats.laid import Target
 from medviewer.formats.load import load_volume
-from medviewer.formats.scan import nothing_opened, scan
+from medviewer.formats.scan import nothing_opened
 from medviewer.jobs import JobContext
 from medviewer.volume.grid import Grid
 from medviewer.volume.volume import Volume
@@ -43,25 +43,25 @@ def read_mask(path: Path, grid: Grid, context: JobContext | None = None) -> Laid
     """Read a mask file and lay it on a grid.
 
     Args:
-        path: DICOM SEG, .nii, .nii.gz or .nrrd.
+        path: DICOM SEG or RTSTRUCT, .nii, .nii.gz or .nrrd.
         grid: the image's.
         context: for cancel.
 
     Raises:
-        BadInput: the file is no mask. Refused: its geometry does not fit.
+        BadInput: the file is no mask, or a part of it is damaged.
+        Refused: its geometry does not fit, or its segments overlap.
     """
-    catalog = scan([path], context)
-    if any(o.kind in ("SEG", "LABELMAP") for o in catalog.objects):
-        labelmap, segments = read_seg(path, grid)
-        return LaidMask(labelmap, segments)
-    labels, own = label_volume(catalog, path, context)
-    if own.same_as(grid):
-        laid, note = labels, ""
-    else:
-        laid, note = resample_nearest(labels, own, grid), "resampled to the image's grid (nearest voxel)"
-        if labels.any() and not laid.any():
-            raise Refused("the mask lies outside the image", path=path, remedy="choose the image it was drawn on")
-    return LaidMask(laid, plain_segments(laid), note)
+    from medviewer.formats.overlays import as_segments, read_overlay
+
+    target = Target(grid.size_kji, grid)
+    laid = as_segments(read_overlay(path, target, context), target, context)
+    if laid.refused:
+        raise BadInput(f"the mask cannot be read whole: {laid.refused[0]}", path=path)
+    try:
+        labelmap = laid.labelmap()
+    except Refused as refused:
+        raise Refused(refused.what, path=path, remedy=refused.remedy) from refused
+    return LaidMask(labelmap, tuple(s.description for s in laid.segments), "; ".join(laid.notes))
 
 
 def plain_segments(labelmap: NDArray[np.uint8]) -> tuple[SegDescription, ...]:
@@ -114,11 +114,3 @@ def resample_nearest(labels: NDArray[np.uint8], own: Grid, grid: Grid) -> NDArra
         at = nearest[inside]
         out[k][inside] = labels[at[:, 0], at[:, 1], at[:, 2]]
     return out
-
-
-def first_segmentation(catalog: Catalog, paths: Sequence[Path]) -> Path | None:
-    """The SEG that a path means: the file itself, or the only one below a folder."""
-    found = [o.path for o in catalog.objects if o.kind in ("SEG", "LABELMAP")]
-    if len(found) > 1 and list(paths) != found:
-        raise BadInput(f"there are {len(found)} segmentations here", path=paths[0], remedy="name one of them")
-    return found[0] if found else None

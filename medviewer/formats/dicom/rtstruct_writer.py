@@ -8,7 +8,7 @@ reader understands.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from medviewer.formats import source
 from medviewer.formats.atomic import write_whole
 from medviewer.formats.catalog import Stack
 from medviewer.formats.dicom.seg_read import SegDescription
+from medviewer.formats.laid import INSIDE, LaidSegments
 from medviewer.formats.source import SourceFault
 
 if TYPE_CHECKING:
@@ -113,13 +114,29 @@ def write_rtstruct(
         raise ValueError(f"label map {labelmap.shape} does not fit the stack {stack.size_kji}")
     if not labelmap.any():
         raise BadInput("nothing is drawn yet, so there is nothing to save")
+    ordered = sorted(segments, key=lambda s: s.number)
+    return _write(path, ((s, labelmap == s.number) for s in ordered), stack, label)
+
+
+def write_structures(path: Path, laid: LaidSegments, stack: Stack, *, label: str = "medviewer") -> int:
+    """As `write_rtstruct`, for segments that may overlap."""
+    if stack.source != "dicom" or stack.grid is None or not stack.frame_of_reference_uid:
+        raise Refused("these images carry no common geometry, so contours cannot lie on them", remedy="save as .nrrd")
+    drawn = [s for s in laid.segments if not s.is_empty]
+    if not drawn:
+        raise BadInput("nothing is marked, so there is nothing to save")
+    masks = ((s.description, s.whole(laid.size_kji) >= INSIDE) for s in drawn)
+    return _write(path, masks, stack, label)
+
+
+def _write(path: Path, segments: Iterable[tuple[SegDescription, NDArray[np.bool_]]], stack: Stack, label: str) -> int:
     dataset = _empty_structure_set(stack, label)
     references = [_image_reference(stack, k) for k in range(stack.size_kji[0])]
     dataset.ReferencedFrameOfReferenceSequence = [_frame_reference(stack, dataset.StudyInstanceUID, references)]
     rois, drawn, observed = [], [], []
     total = 0
-    for number, segment in enumerate(sorted(segments, key=lambda s: s.number), start=1):
-        rings = _segment_contours(labelmap == segment.number, stack, references)
+    for number, (segment, mask) in enumerate(segments, start=1):
+        rings = _segment_contours(mask, stack, references)
         total += len(rings)
         rois.append(
             _item(

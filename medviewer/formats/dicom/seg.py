@@ -21,12 +21,13 @@ from medviewer.formats import source
 from medviewer.formats.atomic import write_whole
 from medviewer.formats.catalog import Stack
 from medviewer.formats.dicom.codes import Code, SegmentMeaning
-from medviewer.formats.dicom.seg_read import SegDescription, read_seg
+from medviewer.formats.dicom.seg_read import SegDescription, read_seg, read_segments
+from medviewer.formats.laid import INSIDE, LaidSegments, Target
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["SegDescription", "SegText", "read_seg", "write_seg"]
+__all__ = ["SegDescription", "SegText", "read_seg", "write_seg", "write_segments"]
 
 MANUFACTURER = "medviewer"
 
@@ -103,8 +104,42 @@ def write_seg(
     return numbers
 
 
-def _check(labelmap: NDArray[np.uint8], stack: Stack, numbers: dict[int, int]) -> None:
-    if labelmap.shape != stack.size_kji or labelmap.dtype != np.uint8:
+def write_segments(path: Path, laid: LaidSegments, stack: Stack, text: SegText | None = None) -> dict[int, int]:
+    """As `write_seg`, for segments that may overlap and have any numbers."""
+    text = text or SegText()
+    drawn = [s for s in laid.segments if not s.is_empty]
+    if not drawn:
+        raise BadInput("nothing is marked, so there is nothing to save")
+    marked = [k for s in drawn for k in (s.start_kji[0], s.start_kji[0] + s.shares.shape[0])]
+    first, end = min(marked), max(marked)
+    part = np.zeros((end - first, *laid.size_kji[1:], len(drawn)), dtype=np.uint8)
+    for n, segment in enumerate(drawn):
+        k, j, i = segment.box
+        part[k.start - first : k.stop - first, j, i, n] = segment.mask
+    marks: NDArray[np.uint8] = part.max(axis=-1)
+    _check(marks, stack, {1: 1}, size=(end - first, *laid.size_kji[1:]))
+    descriptions = [s.description for s in drawn]
+    dataset = _dataset(part, stack, range(first, end), descriptions, text)
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+
+    def check(temporary: Path) -> None:
+        back = read_segments(temporary, Target(laid.size_kji, stack.grid))
+        for ours, theirs in zip(drawn, back.segments, strict=True):
+            if not np.array_equal(theirs.whole(laid.size_kji) >= INSIDE, ours.whole(laid.size_kji) >= INSIDE):
+                raise SaveFailed("the file read back differs from the masks", path=path, remedy="save as .nrrd")
+
+    write_whole(path, buffer.getvalue(), check)
+    return {s.number: n for n, s in enumerate(descriptions, start=1)}
+
+
+def _check(
+    labelmap: NDArray[np.uint8],
+    stack: Stack,
+    numbers: dict[int, int],
+    size: tuple[int, int, int] | None = None,
+) -> None:
+    if labelmap.shape != (size or stack.size_kji) or labelmap.dtype != np.uint8:
         raise ValueError(f"label map {labelmap.dtype} {labelmap.shape} does not fit the stack {stack.size_kji}")
     if stack.source != "dicom":
         raise Refused(
