@@ -80,9 +80,10 @@ def around(volume: Volume, box: Box) -> Volume:
     k = part.slices[0]
     slope = volume.slope[k] if isinstance(volume.slope, np.ndarray) else volume.slope
     intercept = volume.intercept[k] if isinstance(volume.intercept, np.ndarray) else volume.intercept
+    tables = volume.tables[k] if len(volume.tables) > 1 else volume.tables
     loaded = np.ones(part.size_kji[0], dtype=np.bool_)
     voxels = np.ascontiguousarray(volume.voxels[part.slices])
-    return replace(volume, voxels=voxels, grid=grid, slope=slope, intercept=intercept, loaded=loaded)
+    return replace(volume, voxels=voxels, grid=grid, slope=slope, intercept=intercept, tables=tables, loaded=loaded)
 
 
 def longest_mm(mask: NDArray[np.bool_], grid: Grid) -> float | None:

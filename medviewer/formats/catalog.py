@@ -16,6 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from medviewer.volume.grid import Grid
+from medviewer.volume.lut import LookupTable
+from medviewer.volume.overlay_plane import OverlayPlane
+from medviewer.volume.shutter import Shutter
 from medviewer.volume.window import Window
 
 
@@ -136,6 +139,10 @@ class FrameRef:
             "bad-rescale") destroys all values: a Volume then holds stored values.
         instance_number: as in the file, None where absent.
         tile: first row, first column, rows, columns of the part of the frame that is meant (mosaics), or None.
+        table: the Modality LUT of this frame, used instead of slope and intercept.
+        windows: this frame's own windows and tables.
+        shutter: the display shutter of this frame, or None.
+        overlays: the overlay planes of its file; `load.read_graphics` gives their bits.
     """
 
     path: Path
@@ -148,6 +155,10 @@ class FrameRef:
     intercept: float = 0.0
     instance_number: int | None = None
     tile: tuple[int, int, int, int] | None = None
+    table: LookupTable | None = None
+    windows: tuple[Window, ...] = ()
+    shutter: Shutter | None = None
+    overlays: tuple[OverlayPlane, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +224,9 @@ class Stack:
             is the step along the normal, for one slice its thickness.
         dtype: numpy name of the stored type, "int16".
         modality: "CT", "MR", ...
-        windows: the file's own windows, the first is the default; empty if it has none that is usable.
+        windows: the file's own windows and tables, the first is the default; empty if it has none that is usable.
+        window_by_frame: True where the frames (pictures without a common geometry) have unlike windows of their own:
+            each is shown under its own one (`FrameRef.windows`) until somebody chooses another.
         quality: faults by code.
         text: what is written on the screen.
         patient_id, frame_of_reference_uid, body_part, study_uid, series_uid, sop_class_uid: of the series.
@@ -263,6 +276,7 @@ class Stack:
     display_fps: float | None = None
     sweeps: bool = False
     derived_from: str = ""
+    window_by_frame: bool = False
 
     @property
     def layout(self) -> PixelLayout | None:
@@ -274,6 +288,11 @@ class Stack:
         """True where the picture has colours of its own; `load.read_frame_rgb` gives them."""
         layout = self.layout
         return layout is not None and (layout.is_colour or layout.is_palette)
+
+    @property
+    def has_graphics(self) -> bool:
+        """True where overlay planes or shutters lie over the pictures."""
+        return any(frame.overlays or frame.shutter is not None for frame in self.frames)
 
     @property
     def codes(self) -> frozenset[str]:

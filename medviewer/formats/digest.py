@@ -19,6 +19,7 @@ from medviewer.formats.dicom.native import PixelFault
 from medviewer.formats.dicom.pixels import read_stored
 from medviewer.formats.source import SourceFault
 from medviewer.jobs import JobContext
+from medviewer.volume.lut import LookupTable
 
 AnyArray = NDArray[np.generic]
 
@@ -62,7 +63,9 @@ class _Sums:
     total: float = 0.0
     count: int = 0
 
-    def add(self, values: AnyArray, slope: float, intercept: float) -> None:
+    def add(self, values: AnyArray, slope: float, intercept: float, table: LookupTable | None = None) -> None:
+        if table is not None:
+            values, slope, intercept = table.apply(values), 1.0, 0.0
         low, high = float(values.min()) * slope + intercept, float(values.max()) * slope + intercept
         self.low, self.high = min(self.low, low, high), max(self.high, low, high)
         self.total += float(values.sum(dtype=np.float64)) * slope + intercept * values.size
@@ -107,10 +110,10 @@ def digest(stack: Stack, context: JobContext | None = None) -> StackDigest:
         if in_file_order:
             kept[frame.frame] = data
         if frame.tile is None:
-            sums.add(values, frame.slope, frame.intercept)
+            sums.add(values, frame.slope, frame.intercept, frame.table)
         elif frame.path not in mosaics:  # the sums of a mosaic are those of the picture as stored
             mosaics.add(frame.path)
-            sums.add(read_stored(replace(frame, tile=None)), frame.slope, frame.intercept)
+            sums.add(read_stored(replace(frame, tile=None)), frame.slope, frame.intercept, frame.table)
     by_file = _whole_mosaic(stack)
     if in_file_order and not failed:
         by_file = hashlib.sha256(b"".join(kept[n] for n in sorted(kept))).hexdigest()

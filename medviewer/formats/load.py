@@ -18,6 +18,7 @@ from medviewer.formats.dicom.native import PixelFault
 from medviewer.formats.dicom.pixels import palette_of, read_stored
 from medviewer.formats.source import SourceFault
 from medviewer.jobs import JobContext
+from medviewer.volume.lut import LookupTable
 from medviewer.volume.volume import Volume
 
 AnyArray = NDArray[np.generic]
@@ -60,8 +61,17 @@ def empty_volume(stack: Stack, time: int = 0) -> Volume:
         padding=stack.padding,
         inverted=stack.inverted,
         stack_id=part.id,
+        tables=_tables(part),
         loaded=np.zeros(stack.size_kji[0], dtype=np.bool_),
     )
+
+
+def _tables(stack: Stack) -> tuple[LookupTable | None, ...]:
+    """Modality LUTs of a stack as a Volume holds them: none, one for all, or one a slice."""
+    tables = tuple(frame.table for frame in stack.frames)
+    if all(table is None for table in tables):
+        return ()
+    return tables[:1] if all(table == tables[0] for table in tables) else tables
 
 
 def _free_memory() -> float:

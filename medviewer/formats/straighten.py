@@ -112,6 +112,7 @@ def straightened(
         grid=plan.grid,
         slope=slope,
         intercept=intercept,
+        tables=(),
         padding=padding,
         stack_id=description.id,
         loaded=np.ones(out.shape[0], dtype=np.bool_),

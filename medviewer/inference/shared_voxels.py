@@ -25,7 +25,7 @@ from medviewer.volume.volume import Volume
 #: Volumes whose voxels stay shared while nobody asks about them.
 KEPT = 2
 _SHARED_FOLDER = Path("/dev/shm")
-_FIELDS = ("grid", "slope", "intercept", "unit", "modality", "padding", "inverted", "stack_id")
+_FIELDS = ("grid", "slope", "intercept", "unit", "modality", "padding", "inverted", "stack_id", "tables")
 
 
 @dataclass(frozen=True, slots=True)

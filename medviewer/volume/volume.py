@@ -72,10 +72,10 @@ class Volume:
 
     @property
     def has_one_rescale(self) -> bool:
-        """True where all slices share slope and intercept, or one Modality LUT."""
-        if any(table != self.tables[0] for table in self.tables):
-            return False
-        return all(not isinstance(v, np.ndarray) or bool(np.all(v == v.flat[0])) for v in (self.slope, self.intercept))
+        """True where slope and intercept of slice 0 are those of all slices (and no slice has a Modality LUT)."""
+        return self.is_linear and all(
+            not isinstance(v, np.ndarray) or bool(np.all(v == v.flat[0])) for v in (self.slope, self.intercept)
+        )
 
     @property
     def is_linear(self) -> bool:
@@ -87,6 +87,8 @@ class Volume:
         """True where values are whole numbers."""
         if self.voxels.dtype.kind not in "iu":
             return False
+        if all(self.tables) and self.tables:
+            return True
         return all(bool(np.all(np.asarray(v) == np.rint(v))) for v in (self.slope, self.intercept))
 
     def values_of(self, stored: ArrayLike, k: int = 0) -> NDArray[np.float64]:

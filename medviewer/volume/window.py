@@ -115,12 +115,16 @@ class GreyMapper:
         return grey
 
 
-def auto_window(volume: Volume, low_percent: float = 0.5, high_percent: float = 99.5) -> Window:
+def auto_window(
+    volume: Volume, low_percent: float = 0.5, high_percent: float = 99.5, only: int | None = None
+) -> Window:
     """Window between two percentiles of the loaded slices, without padding and without the lowest value (air).
 
-    At most some 200,000 voxels are looked at, evenly spread.
+    At most some 200,000 voxels are looked at, evenly spread; with `only`, those of one slice.
     """
     slices = np.flatnonzero(volume.loaded)
+    if only is not None:
+        slices = slices[slices == only]
     if slices.size == 0:
         return Window(1.0, 0.0)
     chosen = slices[np.linspace(0, slices.size - 1, min(9, slices.size)).astype(int)]

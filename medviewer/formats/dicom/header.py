@@ -24,10 +24,12 @@ from medviewer.formats.dicom.memory import Take, work_out
 from medviewer.formats.dicom.mosaic import Mosaic, read_mosaic
 from medviewer.formats.dicom.object_facts import object_facts
 from medviewer.formats.dicom.object_summary import frame_of_reference, summary_parts
+from medviewer.formats.dicom.overlay_planes import read_overlay_planes
 from medviewer.formats.dicom.planes import FramePlane, frame_planes
 from medviewer.formats.dicom.sop_classes import object_kind
 from medviewer.formats.dicom.syntaxes import NATIVE, is_known, syntax_name
 from medviewer.formats.dicom.text import decode, one_line
+from medviewer.volume.overlay_plane import OverlayPlane
 
 #: A file may not declare more decoded pixels than this.
 MAX_PIXEL_BYTES = 64 << 30
@@ -67,6 +69,7 @@ class ImageFile:
         mosaic: how a Siemens mosaic is tiled, None for every other picture.
         study_description, series_description: for lists.
         order_time: content or acquisition time, for ordering.
+        overlays: the usable overlay planes.
     """
 
     path: Path
@@ -92,6 +95,7 @@ class ImageFile:
     is_localizer: bool
     mosaic: Mosaic | None
     order_time: str
+    overlays: tuple[OverlayPlane, ...] = ()
 
 
 def read_file_header(path: Path, header: Header, size: int, take: Take = work_out) -> ImageFile | ObjectFile:
@@ -126,6 +130,7 @@ def read_file_header(path: Path, header: Header, size: int, take: Take = work_ou
     series = take(_series_facts, data)
     planes, plane_faults = frame_planes(data, layout.frames, sop_class, series.modality, take)
     text, text_faults = take(_stack_text, data)
+    overlays, overlay_faults = take(_overlays, data, layout)
     native = layout.transfer_syntax in NATIVE and not header.deflated
     little = layout.transfer_syntax != "1.2.840.10008.1.2.2"
     return ImageFile(
@@ -144,7 +149,7 @@ def read_file_header(path: Path, header: Header, size: int, take: Take = work_ou
         instance_number=data.integer(T.INSTANCE_NUMBER),
         acquisition_number=series.acquisition_number,
         text=text,
-        faults=(*layout_faults, *plane_faults, *text_faults, *take(_other_faults, data)),
+        faults=(*layout_faults, *plane_faults, *text_faults, *take(_other_faults, data), *overlay_faults),
         padding=take(_padding, data, layout),
         inverted=take(_inverted, data, layout),
         unit=take(_unit, data, layout),
@@ -152,6 +157,7 @@ def read_file_header(path: Path, header: Header, size: int, take: Take = work_ou
         is_localizer=series.is_localizer,
         mosaic=take(read_mosaic, data, series.image_type, layout),
         order_time=take(_order_time, data),
+        overlays=overlays,
     )
 
 
@@ -353,7 +359,8 @@ def _as_stored(value: int, layout: PixelLayout) -> int:
 
 
 def _unit(data: Elements, layout: PixelLayout) -> str:
-    kind = data.text(T.RESCALE_TYPE)
+    luts = data.items(T.MODALITY_LUT)
+    kind = luts[0].text(T.MODALITY_LUT_TYPE) if luts else data.text(T.RESCALE_TYPE) or _frame_rescale_type(data)
     if kind and kind.upper() not in ("US", "UNSPECIFIED"):
         return kind
     units = data.text(T.UNITS)
@@ -361,6 +368,16 @@ def _unit(data: Elements, layout: PixelLayout) -> str:
         return {"BQML": "Bq/ml", "GML": "g/ml", "CNTS": "counts", "NONE": ""}.get(units, units)
     has_rescale = T.RESCALE_INTERCEPT in data or T.PER_FRAME_GROUPS in data or T.SHARED_GROUPS in data
     return "HU" if data.text(T.MODALITY) == "CT" and has_rescale and layout.samples == 1 else ""
+
+
+def _frame_rescale_type(data: Elements) -> str:
+    """Rescale Type of the first frame's (or the shared) Pixel Value Transformation; "" where there is none."""
+    for groups in (data.items(T.PER_FRAME_GROUPS)[:1], data.items(T.SHARED_GROUPS)):
+        for group in groups:
+            kind = group.item(T.PIXEL_TRANSFORM).text(T.RESCALE_TYPE)
+            if kind:
+                return kind
+    return ""
 
 
 def _frame_times(data: Elements, frames: int) -> tuple[float, ...]:
@@ -388,11 +405,12 @@ def _other_faults(data: Elements) -> tuple[Quality, ...]:
         faults.append(Quality("lossy", f"lossy compression{with_ratio}"))
     if data.text(T.BURNED_IN).upper() == "YES":
         faults.append(Quality("burned-in", "text is burned into the picture"))
-    rows, columns = data.integer(T.OVERLAY_ROWS), data.integer(T.OVERLAY_COLUMNS)
-    overlay = data.bytes(T.OVERLAY_DATA)
-    if rows is not None and columns is not None and overlay and len(overlay) * 8 < rows * columns:
-        faults.append(Quality("bad-overlay", f"an overlay of {rows} x {columns} has {len(overlay)} bytes"))
     return tuple(faults)
+
+
+def _overlays(data: Elements, layout: PixelLayout) -> tuple[tuple[OverlayPlane, ...], tuple[Quality, ...]]:
+    planes, fault = read_overlay_planes(data, layout)
+    return tuple(planes), (Quality("bad-overlay", fault),) if fault else ()
 
 
 @lru_cache(maxsize=4096)

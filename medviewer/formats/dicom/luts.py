@@ -34,6 +34,8 @@ def read_table(item: Elements, *, signed: bool) -> ReadTable:
     """
     descriptor = tuple(int(n) & 0xFFFF for n in item.numbers(T.LUT_DESCRIPTOR) if n is not None)
     data = item.bytes(T.LUT_DATA)
+    if not descriptor and not data:
+        return ReadTable(None)  # an empty item, as some writers leave
     if len(descriptor) != 3 or not data:
         return ReadTable(None, "a lookup table lacks its descriptor or its data")
     declared, first, bits = descriptor[0] or 65536, descriptor[1], descriptor[2]
@@ -93,12 +95,12 @@ def read_windows(data: Elements, *, signed: bool) -> tuple[tuple[Window, ...], s
     levels, widths = data.numbers(T.WINDOW_CENTER), data.numbers(T.WINDOW_WIDTH)
     name = "_".join(data.text(T.VOI_FUNCTION).upper().split())
     function = VoiFunction(name) if name in VoiFunction.__members__ else VoiFunction.LINEAR
-    words = one_line(decode(data.bytes(T.WINDOW_EXPLANATION), ())[0].replace("\\", "\v")).split("\v")
+    words = [one_line(part) for part in decode(data.bytes(T.WINDOW_EXPLANATION), ())[0].split("\\")]
     usable = 0
     for n, (level, width) in enumerate(zip(levels, widths, strict=False)):
         if level is not None and width is not None and 0 < width < 1e12 and abs(level) < 1e12:
             usable += 1
-            found.append(Window(width, level, function, explanation=words[n].strip()[:64] if n < len(words) else ""))
+            found.append(Window(width, level, function, explanation=words[n][:64] if n < len(words) else ""))
     if (levels or widths) and usable == 0:
         instead = "the file's table is used" if found else "an automatic one is used"
         faults.append(f"the file's window has no positive width or no level; {instead}")

@@ -7,7 +7,7 @@ Classic files say it at the top level, enhanced multi-frame ones in functional g
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
@@ -15,10 +15,16 @@ import numpy as np
 
 from medviewer.formats.catalog import Quality
 from medviewer.formats.dicom import tags as T
+from medviewer.formats.dicom.calibration import PixelSize, pair, pixel_aspect, pixel_size
+from medviewer.formats.dicom.diffusion import COMPONENTS, b_value, diffusion_gradient, ge_component
 from medviewer.formats.dicom.elements import Elements
+from medviewer.formats.dicom.luts import modality_table, read_windows
 from medviewer.formats.dicom.memory import Take, work_out
+from medviewer.formats.dicom.shutter import read_shutter
 from medviewer.formats.dicom.sop_classes import PROJECTIONS
-from medviewer.volume.window import VoiFunction, Window
+from medviewer.volume.lut import LookupTable
+from medviewer.volume.shutter import Shutter
+from medviewer.volume.window import Window
 
 Vector = tuple[float, ...]
 Keys = tuple[tuple[str, float | str], ...]
@@ -26,8 +32,6 @@ R = TypeVar("R")
 
 #: Modalities whose pictures are planes of the patient by definition.
 PLANAR_MODALITIES = frozenset({"CT", "MR", "PT"})
-
-_CENTIMETRES = 3  # Physical Units X/Y Direction, PS3.3 C.8.5.5.1.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +43,13 @@ class FramePlane:
         orientation: six direction cosines as in the file, or None.
         spacing: mm between rows, between columns, or None.
         spacing_source: which attribute the spacing came from ("PixelSpacing", "ImagerPixelSpacing", ...).
+        calibration: what a millimetre means, "" where it is one of the patient's ("at detector", "US region").
+        aspect: height of a pixel to its width where the spacing is unknown, None where it is square.
         thickness: mm, or None.
         slope, intercept: the modality rescale.
-        windows: usable windows of the file, the first is the default.
+        table: the Modality LUT, used instead of slope and intercept; None where there is none.
+        windows: usable windows and tables of the file, the first is the default.
+        shutter: the display shutter, or None.
         keys: attributes that may tell frames at one position apart, as (name, value), in the order of trust.
     """
 
@@ -49,10 +57,14 @@ class FramePlane:
     orientation: Vector | None = None
     spacing: tuple[float, float] | None = None
     spacing_source: str = ""
+    calibration: str = ""
+    aspect: float | None = None
     thickness: float | None = None
     slope: float = 1.0
     intercept: float = 0.0
+    table: LookupTable | None = None
     windows: tuple[Window, ...] = ()
+    shutter: Shutter | None = None
     keys: tuple[tuple[str, float | str], ...] = ()
 
     def key(self, name: str) -> float | str | None:
@@ -100,8 +112,8 @@ def _complain(plane: FramePlane, sop_class: str, modality: str, faults: dict[str
 
 
 def _classic_plane(data: Elements, sop_class: str, modality: str, faults: dict[str, Quality], take: Take) -> FramePlane:
-    (slope, intercept), rescale_faults = take(_RESCALE, data)
-    (spacing, source), spacing_faults = take(_SPACING, data, sop_class, modality)
+    (slope, intercept, table), rescale_faults = take(_RESCALE, data)
+    size, spacing_faults = take(_SPACING, data, sop_class, modality)
     position, position_faults = take(_POSITION, data)
     orientation, orientation_faults = take(_ORIENTATION, data)
     windows, window_faults = take(_WINDOWS, data)
@@ -111,12 +123,16 @@ def _classic_plane(data: Elements, sop_class: str, modality: str, faults: dict[s
     return FramePlane(
         position=position,
         orientation=orientation,
-        spacing=spacing,
-        spacing_source=source,
+        spacing=size.spacing,
+        spacing_source=size.source,
+        calibration=size.words,
+        aspect=None if size.spacing else take(pixel_aspect, data),
         thickness=take(_thickness, data),
         slope=slope,
         intercept=intercept,
+        table=table,
         windows=windows,
+        shutter=take(read_shutter, data),
         keys=_classic_keys(data, take),
     )
 
@@ -134,25 +150,28 @@ def _group_plane(
         return own[0] if own else shared.item(tag)
 
     measures = group(T.PIXEL_MEASURES)
-    spacing = _pair(measures, T.PIXEL_SPACING, faults)
-    source = "PixelSpacing" if spacing else ""
-    if spacing is None and T.PIXEL_SPACING not in measures:
-        spacing, source = _spacing(data, "", modality, faults)
+    size = PixelSize(pair(measures, T.PIXEL_SPACING, faults), "PixelSpacing")
+    if size.spacing is None:
+        size = PixelSize(None) if T.PIXEL_SPACING in measures else pixel_size(data, "", modality, faults)
     transform = group(T.PIXEL_TRANSFORM)
-    slope, intercept = _rescale(transform if transform.raw else data, faults)
-    voi = group(T.FRAME_VOI)
+    slope, intercept, table = _rescale(transform if transform.raw else data, faults)
+    voi, shutter = group(T.FRAME_VOI), group(T.FRAME_SHUTTER)
     position = group(T.PLANE_POSITION)
     orientation = group(T.PLANE_ORIENTATION)
     thickness = measures.number(T.SLICE_THICKNESS)
     return FramePlane(
         position=_position(position if position.raw else data, faults),
         orientation=_orientation(orientation if orientation.raw else data, faults),
-        spacing=spacing,
-        spacing_source=source,
+        spacing=size.spacing,
+        spacing_source=size.source,
+        calibration=size.words,
+        aspect=None if size.spacing else pixel_aspect(data),
         thickness=thickness if thickness is not None and thickness > 0 else None,
         slope=slope,
         intercept=intercept,
-        windows=_windows(voi if voi.raw else data, faults),
+        table=table,
+        windows=_windows(voi if voi.raw or voi.sequences else data, faults, _is_signed(data, slope, intercept)),
+        shutter=read_shutter(shutter if shutter.raw else data),
         keys=_group_keys(group),
     )
 
@@ -167,23 +186,14 @@ def _nuclear_planes(data: Elements, first: FramePlane, frames: int) -> list[Fram
     is_tomography = "RECON TOMO" in image_type or "RECON GATED TOMO" in image_type
     slices = data.integer(T.NUMBER_OF_SLICES_NM) or frames
     if not (is_tomography and position and orientation and step) or slices < 1:
-        bare = FramePlane(
-            spacing=first.spacing, spacing_source=first.spacing_source, thickness=first.thickness,
-            slope=first.slope, intercept=first.intercept, windows=first.windows,
-        )  # fmt: skip
-        return [bare] * frames
+        return [replace(first, position=None, orientation=None, keys=())] * frames
     normal = np.cross(orientation[:3], orientation[3:])
     planes = []
     for n in range(frames):
         at = np.asarray(position) + (n % slices) * step * normal
-        planes.append(
-            FramePlane(
-                position=(float(at[0]), float(at[1]), float(at[2])), orientation=orientation,
-                spacing=first.spacing, spacing_source=first.spacing_source, thickness=first.thickness,
-                slope=first.slope, intercept=first.intercept, windows=first.windows,
-                keys=(("temporal", float(n // slices)),),
-            )
-        )  # fmt: skip
+        place = (float(at[0]), float(at[1]), float(at[2]))
+        keys = (("temporal", float(n // slices)),)
+        planes.append(replace(first, position=place, orientation=orientation, keys=keys))
     return planes
 
 
@@ -244,97 +254,48 @@ def _orthonormal(orientation: Vector) -> tuple[Vector, Vector] | None:
     return tuple(float(v) for v in row), tuple(float(v) for v in column)
 
 
-def _pair(data: Elements, tag: int, faults: dict[str, Quality] | None = None) -> tuple[float, float] | None:
-    if tag not in data or not data.text(tag):
-        return None
-    pair = data.vector(tag, 2)
-    if pair is None or min(pair) <= 1e-6 or max(pair) > 1e5:
-        if faults is not None:
-            faults["no-spacing"] = Quality("no-spacing", "Pixel Spacing is not two positive numbers")
-        return None
-    return pair[0], pair[1]
-
-
-def _spacing(
-    data: Elements, sop_class: str, modality: str, faults: dict[str, Quality]
-) -> tuple[tuple[float, float] | None, str]:
-    """Row and column distance in mm and where it came from."""
-    pixel = _pair(data, T.PIXEL_SPACING, faults)
-    imager = _pair(data, T.IMAGER_SPACING)
-    projection = sop_class in PROJECTIONS or modality in ("CR", "DX", "MG", "XA", "RF", "IO", "PX")
-    if pixel is not None:
-        if projection and imager is not None and not data.text(T.CALIBRATION_TYPE):
-            same = max(abs(a - b) for a, b in zip(pixel, imager, strict=True)) < 1e-6
-            detail = "at the detector" if same else "calibration unknown"
-            faults["imager-spacing"] = Quality("imager-spacing", f"mm are {detail}, not in the patient")
-        return pixel, "PixelSpacing"
-    if imager is not None:
-        factor = data.number(T.MAGNIFICATION)
-        if factor is not None and factor > 0.1:
-            imager = imager[0] / factor, imager[1] / factor
-        faults["imager-spacing"] = Quality("imager-spacing", "mm are at the detector, not in the patient")
-        faults.pop("no-spacing", None)
-        return imager, "ImagerPixelSpacing"
-    nominal = _pair(data, T.NOMINAL_SCANNED_SPACING)
-    if nominal is not None:
-        return nominal, "NominalScannedPixelSpacing"
-    regions = data.items(T.ULTRASOUND_REGIONS)
-    found = {_region_spacing(region) for region in regions} - {None}
-    if regions and len(found) == 1:
-        return found.pop(), "UltrasoundRegion"
-    return None, ""
-
-
-def _region_spacing(region: Elements) -> tuple[float, float] | None:
-    if (region.integer(T.REGION_UNITS_X), region.integer(T.REGION_UNITS_Y)) != (_CENTIMETRES, _CENTIMETRES):
-        return None
-    dx, dy = region.number(T.REGION_DELTA_X), region.number(T.REGION_DELTA_Y)
-    if not dx or not dy:
-        return None
-    return round(abs(dy) * 10, 9), round(abs(dx) * 10, 9)
-
-
-def _rescale(data: Elements, faults: dict[str, Quality]) -> tuple[float, float]:
-    if data.items(T.MODALITY_LUT):
-        detail = "the Modality LUT is not applied: the stored values are shown"
-        faults["bad-rescale"] = Quality("bad-rescale", detail)
-        return 1.0, 0.0
+def _rescale(data: Elements, faults: dict[str, Quality]) -> tuple[float, float, LookupTable | None]:
+    """Slope, intercept and Modality LUT; where there is a usable LUT, the first two have no meaning."""
+    found = modality_table(data, signed=data.integer(T.PIXEL_REPRESENTATION) == 1)
+    if found is not None:
+        read, _ = found
+        if read.fault:
+            instead = "" if read.table is not None else ": it is not applied"
+            faults["bad-rescale"] = Quality("bad-rescale", f"Modality LUT: {read.fault}{instead}")
+        if read.table is not None:
+            return 1.0, 0.0, read.table
     if T.RESCALE_SLOPE not in data and T.RESCALE_INTERCEPT not in data:
-        return 1.0, 0.0
+        return 1.0, 0.0, None
     slope = data.number(T.RESCALE_SLOPE) if data.text(T.RESCALE_SLOPE) else 1.0
     intercept = data.number(T.RESCALE_INTERCEPT) if data.text(T.RESCALE_INTERCEPT) else 0.0
     if slope == 0 and intercept is not None:
         detail = "Rescale Slope is 0, which destroys all values: the stored values are shown"
         faults["bad-rescale"] = Quality("bad-rescale", detail)
-        return slope, intercept
+        return slope, intercept, None
     if slope is None or intercept is None:
         given = f"{data.text(T.RESCALE_SLOPE)[:20]!r} and {data.text(T.RESCALE_INTERCEPT)[:20]!r}"
         detail = f"Rescale Slope and Intercept are {given}: the stored values are shown"
         faults["bad-rescale"] = Quality("bad-rescale", detail)
-        return 1.0, 0.0
-    return slope, intercept
+        return 1.0, 0.0, None
+    return slope, intercept, None
 
 
-def _windows(data: Elements, faults: dict[str, Quality]) -> tuple[Window, ...]:
-    levels, widths = data.numbers(T.WINDOW_CENTER), data.numbers(T.WINDOW_WIDTH)
-    if not levels and not widths:
-        return ()
-    name = data.text(T.VOI_FUNCTION).upper().replace(" ", "_")
-    function = VoiFunction(name) if name in VoiFunction.__members__ else VoiFunction.LINEAR
-    windows = [
-        Window(width, level, function)
-        for level, width in zip(levels, widths, strict=False)
-        if level is not None and width is not None and width > 0
-    ]
-    if not windows:
-        faults["bad-window"] = Quality(
-            "bad-window", "the file's window has no positive width; an automatic one is used"
-        )
-    return tuple(dict.fromkeys(windows))
+def _is_signed(data: Elements, slope: float | None, intercept: float | None) -> bool:
+    """True where values after the modality step can be negative."""
+    return data.integer(T.PIXEL_REPRESENTATION) == 1 or (intercept or 0.0) < 0 or (slope or 0.0) < 0
+
+
+def _windows(data: Elements, faults: dict[str, Quality], signed: bool | None = None) -> tuple[Window, ...]:
+    if signed is None:
+        signed = _is_signed(data, data.number(T.RESCALE_SLOPE), data.number(T.RESCALE_INTERCEPT))
+    windows, fault = read_windows(data, signed=signed)
+    if fault:
+        faults["bad-window"] = Quality("bad-window", fault)
+    return windows
 
 
 _RESCALE = _with_faults(_rescale)
-_SPACING = _with_faults(_spacing)
+_SPACING = _with_faults(pixel_size)
 _POSITION = _with_faults(_position)
 _ORIENTATION = _with_faults(_orientation)
 _WINDOWS = _with_faults(_windows)
@@ -356,21 +317,18 @@ def _present(*keys: tuple[str, float | str | None]) -> Keys:
 
 
 def _acquisition_keys(data: Elements) -> Keys:
-    b_value = data.number(T.B_VALUE)
-    for private in (T.SIEMENS_B_VALUE, T.GE_B_VALUE, T.PHILIPS_B_VALUE):
-        if b_value is None and data.vr(private) in ("IS", "FL", "FD", "DS"):
-            b_value = data.number(private)
-    gradient = data.vector(T.GRADIENT, 3)
+    b, gradient = b_value(data), diffusion_gradient(data)
     direction = "" if gradient is None else " ".join(f"{v:.4f}" for v in gradient)
     return _present(
         ("temporal", data.number(T.TEMPORAL_POSITION)),
-        ("b", b_value),
-        ("b+gradient", None if b_value is None else f"{b_value:012.3f} {direction}"),
+        ("b", b),
+        ("b+gradient", None if b is None else f"{b:012.3f} {direction}"),
         ("echo number", data.number(T.ECHO_NUMBER)),
         ("TE", data.number(T.ECHO_TIME)),
         ("TI", data.number(T.INVERSION_TIME)),
         ("trigger", data.number(T.TRIGGER_TIME)),
         ("acquisition", data.number(T.ACQUISITION_NUMBER)),
+        ("component", ge_component(data)),
         ("image type", "\\".join(data.texts(T.IMAGE_TYPE)[2:])),
         ("stack", data.text(T.STACK_ID)),
         ("phase", data.number(T.CARDIAC_PHASE)),
@@ -402,17 +360,21 @@ def _group_keys(group: Callable[[int], Elements]) -> tuple[tuple[str, float | st
     add("stack", content.text(T.STACK_ID))
     add("temporal", content.number(T.TEMPORAL_INDEX))
     diffusion = group(T.MR_DIFFUSION)
-    b_value = diffusion.number(T.B_VALUE)
-    if b_value is not None:
+    b = diffusion.number(T.B_VALUE)
+    if b is not None:
         gradient = diffusion.item(T.GRADIENT_SEQUENCE).vector(T.GRADIENT, 3)
-        add("b", b_value)
+        add("b", b)
         direction = "" if gradient is None else " ".join(f"{v:.4f}" for v in gradient)
-        add("b+gradient", f"{b_value:012.3f} {direction}")
+        add("b+gradient", f"{b:012.3f} {direction}")
     add("TE", group(T.MR_ECHO).number(T.EFFECTIVE_ECHO_TIME))
+    add("TI", group(T.MR_MODIFIER).number(T.INVERSION_TIMES))
+    add("trigger", group(T.CARDIAC_SYNC).number(T.TRIGGER_DELAY))
     add("phase", group(T.CARDIAC_SYNC).number(T.CARDIAC_PHASE))
     for frame_type in (T.MR_FRAME_TYPE, T.CT_FRAME_TYPE):
+        add("component", COMPONENTS.get(group(frame_type).text(T.COMPLEX_COMPONENT).upper()))
         add("image type", "\\".join(group(frame_type).texts(T.FRAME_TYPE)[2:]))
-    add("acquisition", content.number(T.ACQUISITION_NUMBER))
+    add("kV", group(T.CT_X_RAY).number(T.KVP))
+    add("acquisition", content.number(T.FRAME_ACQUISITION_NUMBER))
     add("acquisition time", content.text(T.FRAME_DATETIME))
     index = content.numbers(T.DIMENSION_INDEX)
     for n, value in enumerate(index):

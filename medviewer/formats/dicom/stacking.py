@@ -12,6 +12,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -27,10 +28,15 @@ from medviewer.formats.catalog import (
 )
 from medviewer.formats.dicom.geometry import SAME_PLACE, distances, normal_of, stack_geometry
 from medviewer.formats.dicom.header import ImageFile
+from medviewer.formats.dicom.joining import join_files
 from medviewer.formats.dicom.mosaic import tile_planes
 from medviewer.formats.dicom.planes import PLANAR_MODALITIES, FramePlane, orthonormal
+from medviewer.formats.dicom.stack_names import distinct_names
+from medviewer.formats.dicom.time_labels import seconds_of
 from medviewer.formats.dicom.times import TimeSplit, split_times
+from medviewer.formats.quality import counted
 from medviewer.volume.grid import Grid
+from medviewer.volume.window import Window
 
 #: Orientations within this angle belong together, radians.
 SAME_ORIENTATION = 0.01
@@ -83,12 +89,14 @@ def build_patients(
         uid = file.series_uid or f"file:{file.path.name}"
         home = home_of.setdefault((text.patient_id, text.patient_name, uid), file.study_uid)
         studies.setdefault(home, {}).setdefault(uid, []).append(file)
-    copied = Counter(file.series_uid for file, _ in copies)
+    copied: dict[str, list[tuple[ImageFile, ImageFile]]] = defaultdict(list)
+    for file, original in copies:
+        copied[file.series_uid].append((file, original))
     patients = []
     for (patient_id, name), studies in by_patient.items():
         study_list = []
         for study_uid, series_map in studies.items():
-            series_list = [_series(uid, files, copied[uid]) for uid, files in series_map.items()]
+            series_list = [_series(uid, files, copied.get(uid, ())) for uid, files in series_map.items()]
             series_list.sort(key=lambda s: (s.number if s.number is not None else 1 << 40, _first_time(s), s.uid))
             first = next(iter(series_map.values()))[0].text
             study_list.append(Study(study_uid, first.study_date, first.study_description, tuple(series_list)))
@@ -143,12 +151,10 @@ def _without_copies(
     return kept, copies
 
 
-def _series(uid: str, files: list[ImageFile], copies: int) -> Series:
-    stacks = _unique_ids(_join_files([stack for group in _by_file_class(files) for stack in _stacks_of(group)]))
-    if copies:
-        plural = "copies" if copies > 1 else "copy"
-        fault = Quality("duplicate-slice", f"{copies} identical {plural} of images left out")
-        stacks[0] = replace(stacks[0], quality=(*stacks[0].quality, fault))
+def _series(uid: str, files: list[ImageFile], copies: Sequence[tuple[ImageFile, ImageFile]]) -> Series:
+    planes = {file.path: file.planes for file in files}
+    stacks = _unique_ids(join_files([stack for group in _by_file_class(files) for stack in _stacks_of(group)], planes))
+    stacks = distinct_names([_with_copies(stack, copies) for stack in stacks])
     text = files[0].text
     description = text.series_description or text.protocol
     if not description:
@@ -157,6 +163,21 @@ def _series(uid: str, files: list[ImageFile], copies: int) -> Series:
     return Series(
         "" if uid.startswith("file:") else uid, text.series_number, files[0].modality, description, tuple(stacks)
     )
+
+
+def _with_copies(stack: Stack, copies: Sequence[tuple[ImageFile, ImageFile]]) -> Stack:
+    """The stack, with a fault where files that repeat one of its images were left out."""
+    index_of = {frame.path: n % stack.size_kji[0] for n, frame in reversed(list(enumerate(stack.frames)))}
+    own = [(file, original) for file, original in copies if original.path in index_of]
+    if not own:
+        return stack
+    images = tuple(sorted({index_of[original.path] for _, original in own}))
+    named = ", ".join(f"{file.path.name} repeats {original.path.name}" for file, original in own[:4])
+    more = ", ..." if len(own) > 4 else ""
+    count = f"{len(own)} identical {'copy' if len(own) == 1 else 'copies'} of image {counted(images)} left out"
+    short = f"{len(own)} duplicate{'s' if len(own) > 1 else ''} left out"
+    fault = Quality("duplicate-slice", f"{count} ({named}{more})", short, images)
+    return replace(stack, quality=(*stack.quality, fault))
 
 
 def _by_file_class(files: Sequence[ImageFile]) -> list[list[ImageFile]]:
@@ -381,12 +402,17 @@ def _stack(
             intercept=p.plane.intercept if p.file.layout.samples == 1 else 0.0,
             instance_number=p.file.instance_number,
             tile=p.tile,
+            table=p.plane.table if p.file.layout.samples == 1 else None,
+            windows=p.plane.windows if p.file.layout.samples == 1 else (),
+            shutter=p.plane.shutter,
+            overlays=p.file.overlays,
         )
         for p in ordered
     )
     text = replace(
         middle.file.text,
         spacing_source=middle.plane.spacing_source,
+        calibration=middle.plane.calibration,
         thickness_mm=middle.plane.thickness or middle.file.text.thickness_mm,
     )
     return Stack(
@@ -399,7 +425,8 @@ def _stack(
         spacing_kji=spacing_kji,
         dtype=first.layout.dtype.name,
         modality=first.modality,
-        windows=middle.plane.windows if first.layout.samples == 1 else (),
+        windows=_common_windows(ordered, middle, grid) if first.layout.samples == 1 else (),
+        window_by_frame=grid is None and first.layout.samples == 1 and _unlike_windows(ordered),
         quality=_merged([*quality, *_file_faults(ordered)]),
         text=text,
         patient_id=text.patient_id,
@@ -411,12 +438,46 @@ def _stack(
         unit=first.unit,
         padding=first.padding,
         inverted=first.inverted,
-        frame_times_ms=first.frame_times_ms if kind is StackKind.CINE else (),
+        frame_times_ms=_cine_times(ordered) if kind is StackKind.CINE else (),
         time_labels=time_labels,
         name=whole_name,
         origin_lps=origin_lps,
         direction=direction,
+        pixel_aspect=middle.plane.aspect,
+        display_fps=first.display_fps,
+        sweeps=first.sweeps,
     )
+
+
+def _cine_times(ordered: Sequence[Picture]) -> tuple[float, ...]:
+    """Start of each picture in ms: the file's frame times, else triggers or times of day of the pictures."""
+    first = ordered[0].file
+    if len(first.frame_times_ms) == len(ordered):
+        return first.frame_times_ms
+    for name in ("trigger", "acquisition time", "time"):
+        values = [p.plane.key(name) for p in ordered]
+        seconds = [v / 1000 if isinstance(v, float) else seconds_of(v) if v is not None else None for v in values]
+        known = [s for s in seconds if s is not None]
+        if len(known) == len(ordered) and all(a < b for a, b in pairwise(known)):
+            return tuple(round(1000 * (s - known[0]), 3) for s in known)
+    return ()
+
+
+def _unlike_windows(ordered: Sequence[Picture]) -> bool:
+    """True where pictures have windows and not all the same."""
+    first = {p.plane.windows[:1] for p in ordered}
+    return len(first) > 1
+
+
+def _common_windows(ordered: Sequence[Picture], middle: Picture, grid: Grid | None) -> tuple[Window, ...]:
+    """The windows of a whole stack: the middle picture's; for MR slices with one each, the one of median width.
+
+    Siemens and Philips write another window into each slice; the median is that of a typical one.
+    """
+    with_windows = [p.plane.windows for p in ordered if p.plane.windows]
+    if grid is not None and middle.file.modality == "MR" and len(with_windows) > 2:
+        return sorted(with_windows, key=lambda windows: (windows[0].width, windows[0].level))[len(with_windows) // 2]
+    return middle.plane.windows or (with_windows[0] if with_windows else ())
 
 
 def _triple(position: tuple[float, ...] | None) -> tuple[float, float, float] | None:
@@ -447,14 +508,19 @@ def _unique_ids(stacks: Sequence[Stack]) -> list[Stack]:
 
 
 def _file_faults(ordered: Sequence[Picture]) -> list[Quality]:
-    """Each file's faults once; where not all files have it, in how many."""
-    files = list({id(p.file): p.file for p in ordered}.values())
-    counts = Counter(fault.code for file in files for fault in file.faults)
-    faults = {fault.code: fault for file in files for fault in file.faults}
+    """Each file's faults once; where not all images have it, in which."""
+    images: dict[str, list[int]] = defaultdict(list)
+    faults: dict[str, Quality] = {}
+    for n, picture in enumerate(ordered):
+        for fault in picture.file.faults:
+            faults.setdefault(fault.code, fault)
+            images[fault.code].append(n)
     return [
         fault
-        if counts[code] == len(files)
-        else Quality(code, f"{fault.detail} (in {counts[code]} of {len(files)} images)")
+        if len(images[code]) == len(ordered)
+        else replace(
+            fault, detail=f"{fault.detail} (image {counted(images[code])})", images=tuple(images[code])
+        )
         for code, fault in faults.items()
     ]
 
@@ -465,37 +531,3 @@ def _merged(quality: Sequence[Quality]) -> tuple[Quality, ...]:
     for fault in quality:
         merged.setdefault(fault.code, fault)
     return tuple(merged.values())
-
-
-def _join_files(stacks: list[Stack]) -> list[Stack]:
-    """Join volumes of equal grids that come from different multi-frame files into one 4-D stack."""
-    joined: list[Stack] = []
-    groups: list[list[Stack]] = []
-    for stack in stacks:
-        one_file = stack.size_kji[0] > 1 and len({f.path for f in stack.frames}) == 1
-        if stack.grid is None or stack.times != 1 or not one_file:
-            joined.append(stack)
-            continue
-        for group in groups:
-            other = group[0]
-            same = (other.name, other.dtype, other.modality, other.inverted, other.sop_class_uid) == (
-                stack.name, stack.dtype, stack.modality, stack.inverted, stack.sop_class_uid,
-            )  # fmt: skip
-            if same and other.grid is not None and stack.grid.same_as(other.grid):
-                group.append(stack)
-                break
-        else:
-            groups.append([stack])
-    for group in groups:
-        if len(group) == 1:
-            joined.append(group[0])
-            continue
-        frames = tuple(frame for stack in group for frame in stack.frames)
-        labels = tuple(f"file {n + 1}" for n in range(len(group)))
-        quality = _merged([fault for stack in group for fault in stack.quality])
-        joined.append(
-            replace(
-                group[0], kind=StackKind.FOUR_D, times=len(group), frames=frames, time_labels=labels, quality=quality
-            )
-        )
-    return joined
