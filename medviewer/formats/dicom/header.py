@@ -70,6 +70,8 @@ class ImageFile:
         study_description, series_description: for lists.
         order_time: content or acquisition time, for ordering.
         overlays: the usable overlay planes.
+        display_fps: pictures a second that the file recommends for playing, None where it does not.
+        sweeps: True where it wants to be played forth and back.
     """
 
     path: Path
@@ -96,6 +98,8 @@ class ImageFile:
     mosaic: Mosaic | None
     order_time: str
     overlays: tuple[OverlayPlane, ...] = ()
+    display_fps: float | None = None
+    sweeps: bool = False
 
 
 def read_file_header(path: Path, header: Header, size: int, take: Take = work_out) -> ImageFile | ObjectFile:
@@ -158,6 +162,8 @@ def read_file_header(path: Path, header: Header, size: int, take: Take = work_ou
         mosaic=take(read_mosaic, data, series.image_type, layout),
         order_time=take(_order_time, data),
         overlays=overlays,
+        display_fps=take(_display_fps, data),
+        sweeps=data.integer(T.PLAYBACK) == 1,
     )
 
 
@@ -395,6 +401,15 @@ def _frame_times(data: Elements, frames: int) -> tuple[float, ...]:
     if (step is None or step <= 0) and rate is not None and rate > 0:
         step = 1000.0 / rate
     return tuple(step * n for n in range(frames)) if step is not None and step > 0 else ()
+
+
+def _display_fps(data: Elements) -> float | None:
+    """Recommended Display Frame Rate, else Cine Rate (PS3.3 C.7.6.5.1.1); None where neither makes sense."""
+    for tag in (T.DISPLAY_RATE, T.CINE_RATE):
+        rate = data.number(tag)
+        if rate is not None and 0 < rate <= 1000:
+            return rate
+    return None
 
 
 def _other_faults(data: Elements) -> tuple[Quality, ...]:

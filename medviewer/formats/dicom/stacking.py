@@ -518,9 +518,7 @@ def _file_faults(ordered: Sequence[Picture]) -> list[Quality]:
     return [
         fault
         if len(images[code]) == len(ordered)
-        else replace(
-            fault, detail=f"{fault.detail} (image {counted(images[code])})", images=tuple(images[code])
-        )
+        else replace(fault, detail=f"{fault.detail} (image {counted(images[code])})", images=tuple(images[code]))
         for code, fault in faults.items()
     ]
 
