@@ -1,6 +1,7 @@
 """Scan folders, files and archives into a Catalog. No file can make it raise: what cannot be shown is listed.
 
-Headers are read by a few threads (waiting for disks and shares overlaps); pixels are not touched.
+Headers are read one after another while the system has the files in memory, and by a few threads while it does not
+(waiting for disks and shares overlaps); pixels are not touched.
 """
 
 from __future__ import annotations
@@ -8,33 +9,41 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import stat
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from medviewer.errors import BadInput, Cancelled
 from medviewer.formats import source
 from medviewer.formats.catalog import Catalog, ObjectFile, Patient, Series, Skipped, Stack, Study
-from medviewer.formats.dicom import tags as T
-from medviewer.formats.dicom.elements import Header, HeaderFault, NeedMore, looks_like_dicom, parse_header
-from medviewer.formats.dicom.header import ImageFile, read_file_header
+from medviewer.formats.dicom.elements import HeaderFault, looks_like_dicom
+from medviewer.formats.dicom.header import ImageFile
+from medviewer.formats.dicom.header_reader import HeaderReader
 from medviewer.formats.dicom.shared_uids import shared_uids
 from medviewer.formats.dicom.stacking import build_patients
 from medviewer.formats.dicom.text import one_line
+from medviewer.formats.listing import File, Listing, list_files, os_reason
 from medviewer.formats.sniff import describe, is_nifti, is_nrrd
 from medviewer.formats.source import SourceFault
 from medviewer.jobs import JobContext
 
 _log = logging.getLogger(__name__)
 
-#: Bytes read at first; nearly every classic header is shorter.
-_FIRST_READ = 16384
-_CHUNK = 32
+#: Files that are read before the progress is told.
+_CHUNK, _FIRST_CHUNK = 64, 8
 #: Enough to wait for a share four times over; more would only queue for Python's lock, before the window's thread.
 _THREADS = 4
-#: A first catalog is handed out after this many files, the next after four times as many, ...
-_FIRST_PARTIAL = 64
+#: Files that the threads read before it is tried again whether one is enough.
+_TOGETHER = 1024
+#: A catalog so far is handed out after this many seconds, if there are this many files; the next after four times both.
+_PARTIAL_SECONDS, _PARTIAL_FILES = 0.5, 64
 _DIRECTORY_UID = b"1.2.840.10008.1.3.10"
 _MAX_DIRECTORY = 256 << 20
 #: Referenced File ID (0004,1500), CS, with its length.
@@ -84,44 +93,113 @@ def scan(paths: Sequence[Path], context: JobContext | None = None, *, leave_out:
         Cancelled: a person asked for it.
     """
     context = context or JobContext()
-    found = _Found()
+    return scan_files(list_files(paths, context.check), paths, context, leave_out=leave_out)
+
+
+def scan_files(
+    listing: Listing, paths: Sequence[Path], context: JobContext, *, leave_out: Sequence[Skipped] = ()
+) -> Catalog:
+    """As `scan`, of files that have been listed.
+
+    Args:
+        listing: what `list_files(paths)` gave.
+        paths: what a person named.
+        context, leave_out: as for `scan`.
+    """
     request = _Request({skip.path: skip for skip in leave_out}, frozenset(paths))
-    todo = _once(_walk(paths, found))
-    context.report(0, len(todo), "reading headers")
-    next_partial = _FIRST_PARTIAL
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="scan") as pool:
-        chunks = [todo[n : n + _CHUNK] for n in range(0, len(todo), _CHUNK)]
-        pending: set[Future[_Found]] = {pool.submit(_read_chunk, chunk, request, context) for chunk in chunks}
-        total, done = len(todo), 0
-        try:
-            while pending:
-                finished, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
-                context.check()
-                for future in finished:
-                    result = future.result()
-                    found.add(result)
-                    done += result.files
-                    total += len(result.more)
-                    pending |= {
-                        pool.submit(_read_chunk, result.more[n : n + _CHUNK], request, context)
-                        for n in range(0, len(result.more), _CHUNK)
-                    }
-                partial = None
-                if done >= next_partial and pending:
-                    partial, next_partial = _catalog(found), 4 * done
-                context.report(done, total, "reading headers", partial=partial)
-        except Cancelled:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    found = _Found(skipped=list(listing.refused))
+    todo = deque(listing.files)
+    progress = _Progress(context, len(todo))
+    progress.tell(found)
+    chunk, waited = _FIRST_CHUNK, False
+    while todo:
+        if waited and len(todo) > _FIRST_CHUNK:
+            _read_together(todo, found, request, progress)
+        before = _Waiting.now()
+        some = [todo.popleft() for _ in range(min(chunk, len(todo)))]
+        _add(_read_chunk(some, request, context), found, todo, progress)
+        waited = _Waiting.now().since(before, len(some))
+        chunk = _FIRST_CHUNK if waited else _CHUNK
     return _catalog(found)
 
 
-def _once(paths: Iterable[Path]) -> list[Path]:
-    """Paths without those that name a file a second time (a folder and a file in it, say)."""
-    seen: dict[str, Path] = {}
-    for path in paths:
-        seen.setdefault(str(path.absolute()), path)
-    return list(seen.values())
+@dataclass(slots=True)
+class _Progress:
+    """Tells how far the scan is, now and then with a catalog of what has been found so far."""
+
+    context: JobContext
+    total: int
+    next_files: int = _PARTIAL_FILES
+    next_time: float = field(default_factory=lambda: time.monotonic() + _PARTIAL_SECONDS)
+
+    def tell(self, found: _Found) -> None:
+        """Raises `Cancelled` where a person asked for it."""
+        so_far = None
+        if self.next_files <= found.files < self.total and time.monotonic() >= self.next_time:
+            began = time.monotonic()
+            so_far = _catalog(found)
+            now = time.monotonic()
+            self.next_files, self.next_time = 4 * found.files, now + max(4 * (now - began), _PARTIAL_SECONDS)
+        self.context.report(found.files, self.total, "reading headers", partial=so_far)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """How long this thread has lived and worked, and how often the system made it wait (for a disk, a share)."""
+
+    wall: float
+    cpu: float
+    waits: int | None
+
+    @classmethod
+    def now(cls) -> _Waiting:
+        """The state of this thread."""
+        waits = None if _thread_usage is None else _thread_usage().ru_nvcsw
+        return cls(time.perf_counter(), time.thread_time(), waits)
+
+    def since(self, before: _Waiting, files: int) -> bool:
+        """True where the thread waited for most of the files rather than worked."""
+        if self.waits is not None and before.waits is not None:
+            return 2 * (self.waits - before.waits) > files
+        return self.wall - before.wall > 3 * (self.cpu - before.cpu)
+
+
+def _find_thread_usage() -> Any:
+    try:
+        import resource
+
+        return partial(resource.getrusage, resource.RUSAGE_THREAD)
+    except (ImportError, AttributeError):  # Windows, macOS
+        return None
+
+
+_thread_usage = _find_thread_usage()
+
+
+def _read_together(todo: deque[File], found: _Found, request: _Request, progress: _Progress) -> None:
+    """Read some of the files in several threads."""
+    some = [todo.popleft() for _ in range(min(_TOGETHER, len(todo)))]
+    size = max(1, min(_CHUNK, len(some) // (2 * _THREADS)))
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="scan") as pool:
+        pending: set[Future[_Found]] = {
+            pool.submit(_read_chunk, some[n : n + size], request, progress.context) for n in range(0, len(some), size)
+        }
+        try:
+            while pending:
+                finished, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
+                progress.context.check()
+                for future in finished:
+                    _add(future.result(), found, todo, progress)
+        except Cancelled:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _add(result: _Found, found: _Found, todo: deque[File], progress: _Progress) -> None:
+    found.add(result)
+    todo += [(str(path), None) for path in result.more]
+    progress.total = found.files + len(todo)
+    progress.tell(found)
 
 
 def nothing_opened(paths: Sequence[Path], catalog: Catalog) -> BadInput:
@@ -138,71 +216,57 @@ def nothing_opened(paths: Sequence[Path], catalog: Catalog) -> BadInput:
     return BadInput("the folder is empty", path=first, remedy="choose a folder with DICOM, NIfTI or NRRD files")
 
 
-def _walk(paths: Sequence[Path], found: _Found) -> Iterator[Path]:
-    """Files below the paths, each folder in the order of names; what cannot be listed goes to `found.skipped`."""
-
-    def refuse(error: OSError) -> None:
-        found.skipped.append(Skipped(Path(error.filename or "?"), _os_reason(error), "unreadable"))
-
-    for path in paths:
-        try:
-            is_folder = path.is_dir()
-            there = is_folder or path.exists() or source.outer_archive(path) is not None
-        except OSError as error:
-            refuse(error)
-            continue
-        if not there:
-            found.skipped.append(Skipped(path, "no such file or folder", "unreadable"))
-        elif is_folder:
-            for folder, below, names in os.walk(path, onerror=refuse):
-                below.sort()
-                yield from (Path(folder, name) for name in sorted(names))
-        else:
-            yield path
+_reader = threading.local()
 
 
-def _os_reason(error: OSError) -> str:
-    if isinstance(error, PermissionError):
-        return "no permission to read it"
-    if isinstance(error, FileNotFoundError):
-        return "no such file or folder"
-    return f"cannot be read ({error.strerror or type(error).__name__})"
-
-
-def _read_chunk(paths: Sequence[Path], request: _Request, context: JobContext) -> _Found:
+def _read_chunk(files: Sequence[File], request: _Request, context: JobContext) -> _Found:
+    reader: HeaderReader | None = getattr(_reader, "of_this_thread", None)
+    if reader is None:
+        reader = _reader.of_this_thread = HeaderReader()
     found = _Found()
-    for path in paths:
+    for name, state in files:
         if context.token.cancelled:
             break
         found.files += 1
+        path = Path(name)
         if path in request.leave_out:
             found.skipped.append(request.leave_out[path])
             continue
         try:
-            _read(path, found, follow=path in request.named)
+            _read(path, name, state, found, reader, request)
         except (SourceFault, HeaderFault) as fault:
             found.skipped.append(Skipped(path, fault.reason, fault.code))
         except OSError as error:
-            found.skipped.append(Skipped(path, _os_reason(error), "unreadable"))
+            found.skipped.append(Skipped(path, os_reason(error), "unreadable"))
         except Exception as error:  # a hostile file costs a sentence, not the folder
             _log.debug("header of one file", exc_info=True)
             found.skipped.append(Skipped(path, f"malformed header ({type(error).__name__})", "bad-header"))
     return found
 
 
-def _read(path: Path, found: _Found, *, follow: bool) -> None:
+def _start_of(path: Path, name: str, state: os.stat_result | None, length: int) -> tuple[bytes, int]:
+    """The first bytes of a file or member, and its size."""
+    if state is None or not stat.S_ISREG(state.st_mode):
+        size = source.size_of(path)
+        if size == 0:
+            return b"", 0
+        with source.open_binary(path) as file:
+            return file.read(length), size
+    return source.first_bytes(name, length)
+
+
+def _read(
+    path: Path, name: str, state: os.stat_result | None, found: _Found, reader: HeaderReader, request: _Request
+) -> None:
     """Sort one file into `found`; the references of a DICOMDIR are followed where it was named itself."""
-    size = source.size_of(path)
+    start, size = _start_of(path, name, state, reader.first_read)
     if size == 0:
         raise SourceFault("empty", "empty file")
-    with source.open_binary(path) as file:
-        start = file.read(_FIRST_READ)
     if looks_like_dicom(start):
         if _DIRECTORY_UID in start[:1024]:
-            _read_directory(path, found, follow=follow)
+            _read_directory(path, found, follow=path in request.named)
             return
-        header = read_header(path, start, size)
-        result = read_file_header(path, header, size)
+        result = reader.read(path, start, size)
         if isinstance(result, ImageFile):
             found.images.append(result)
         else:
@@ -224,29 +288,6 @@ def _read(path: Path, found: _Found, *, follow: bool) -> None:
         raise SourceFault("not-dicom", "not DICOM (nothing but zeros)")
     else:
         raise SourceFault("not-dicom", f"not DICOM (looks like {describe(start)})")
-
-
-def read_header(path: Path, start: bytes, size: int) -> Header:
-    """Parse the header of a DICOM file, reading on where its first bytes do not reach.
-
-    Args:
-        path: the file.
-        start: its first bytes.
-        size: its size.
-
-    Raises:
-        HeaderFault: it is damaged.
-    """
-    buffer = start
-    while True:
-        try:
-            return parse_header(buffer, size, T.WANTED)
-        except NeedMore as need:
-            wanted = min(size, max(need.wanted, 2 * len(buffer)))
-            with source.open_binary(path) as file:
-                buffer = file.read(wanted)
-            if len(buffer) < wanted:
-                raise HeaderFault("truncated", "truncated: the file is shorter than its folder says") from None
 
 
 def _read_directory(path: Path, found: _Found, *, follow: bool) -> None:

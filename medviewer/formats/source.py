@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import stat
 import threading
 import zipfile
@@ -29,6 +30,7 @@ MAX_INNER_ARCHIVE = 1 << 30
 
 _ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 _OPEN_ARCHIVES = 8
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
 class SourceFault(Exception):
@@ -226,6 +228,19 @@ def open_binary(path: Path) -> BinaryIO:
         return _Member(archive.open(_checked(info)))  # type: ignore[arg-type, return-value]
     except DAMAGE as fault:
         raise SourceFault("unreadable", f"the archive's member is damaged ({_why(fault)})") from fault
+
+
+def first_bytes(name: str, length: int) -> tuple[bytes, int]:
+    """The first bytes of a regular file on disk, and its size.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    number = os.open(name, _READ)
+    try:
+        return os.read(number, length), os.fstat(number).st_size
+    finally:
+        os.close(number)
 
 
 def read_start(path: Path, length: int) -> bytes:

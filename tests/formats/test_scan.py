@@ -11,6 +11,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from medviewer.errors import Cancelled
+from medviewer.formats import scan as scan_module
 from medviewer.formats import source
 from medviewer.formats.load import load_volume
 from medviewer.formats.scan import nothing_opened, scan
@@ -107,14 +108,14 @@ def test_missing_folder_empty_folder_and_no_permission_have_a_sentence(tmp_path:
 
 def test_a_file_that_may_not_be_read_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     samples.series(tmp_path, along_z(3))
-    opened = source.open_binary
+    opened = source.first_bytes
 
-    def refuse(path: Path) -> object:
-        if path.name == "001.dcm":
-            raise PermissionError(13, "Permission denied", str(path))
-        return opened(path)
+    def refuse(name: str, length: int) -> object:
+        if name.endswith("001.dcm"):
+            raise PermissionError(13, "Permission denied", name)
+        return opened(name, length)
 
-    monkeypatch.setattr(source, "open_binary", refuse)
+    monkeypatch.setattr(source, "first_bytes", refuse)
     (skip,) = scan([tmp_path]).skipped
     assert (skip.path.name, skip.code, skip.reason) == ("001.dcm", "unreadable", "no permission to read it")
 
@@ -182,8 +183,9 @@ def test_an_encrypted_member_is_named(tmp_path: Path) -> None:
     assert [s.code for s in scan([archive]).skipped] == ["encrypted"]
 
 
-def test_progress_has_partial_catalogs_and_an_end(tmp_path: Path) -> None:
+def test_progress_has_partial_catalogs_and_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     samples.series(tmp_path, along_z(200))
+    monkeypatch.setattr(scan_module, "_PARTIAL_SECONDS", 0.0)
     seen: list[Progress] = []
     scan([tmp_path], JobContext(listener=seen.append))
     assert seen[-1].done == seen[-1].total == 200

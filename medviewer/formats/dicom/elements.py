@@ -25,9 +25,10 @@ MAX_INFLATED = 512 << 20
 
 PIXEL_DATA, FLOAT_PIXELS, DOUBLE_PIXELS = 0x7FE00010, 0x7FE00008, 0x7FE00009
 _PIXELS = frozenset({PIXEL_DATA, FLOAT_PIXELS, DOUBLE_PIXELS})
-_LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OW", b"OV", b"SQ", b"UC", b"UR", b"UT", b"UN", b"SV", b"UV"})
+#: VRs whose length has four bytes in explicit VR.
+LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OW", b"OV", b"SQ", b"UC", b"UR", b"UT", b"UN", b"SV", b"UV"})
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_UNDEFINED = 0xFFFFFFFF
+UNDEFINED = 0xFFFFFFFF
 
 IMPLICIT_LE = "1.2.840.10008.1.2"
 EXPLICIT_LE = "1.2.840.10008.1.2.1"
@@ -240,14 +241,14 @@ class _Parser:
                 if tag in (_SEQUENCE_END, _ITEM_END):  # a stray delimiter; pydicom steps over it as well
                     pos += 8
                     continue
-                if tag == _ITEM and length != _UNDEFINED:  # an orphan; its elements are nobody's
+                if tag == _ITEM and length != UNDEFINED:  # an orphan; its elements are nobody's
                     self.need(pos + 8 + length, tag)
                     pos += 8 + length
                     continue
                 raise HeaderFault("bad-header", f"an item stands outside a sequence at byte {pos}")
             vr = buffer[pos + 4 : pos + 6]
             if explicit and vr.isalpha() and vr.isupper():
-                if vr in _LONG:
+                if vr in LONG_VRS:
                     self.need(pos + 12, tag)
                     length = long.unpack_from(buffer, pos + 8)[0]
                     start = pos + 12
@@ -262,12 +263,12 @@ class _Parser:
                 vr = vr_of.get(tag, vr)
             if top and tag in _PIXELS:
                 self.pixel_vr = vr.decode("ascii") if explicit else "OW"
-                return found, start, tag, -1 if length == _UNDEFINED else length
-            if length == _UNDEFINED or vr == b"SQ":
+                return found, start, tag, -1 if length == UNDEFINED else length
+            if length == UNDEFINED or vr == b"SQ":
                 inner_explicit = explicit and not plain_un  # PS3.5 6.2.2 note 5: UN is implicit inside
                 began = pos
                 pos, items = self.sequence(
-                    start, None if length == _UNDEFINED else start + length,
+                    start, None if length == UNDEFINED else start + length,
                     explicit=inner_explicit, big=big, depth=depth, wanted=wanted and tag in vr_of, tag=tag,
                 )  # fmt: skip
                 if items is not None:
@@ -307,7 +308,7 @@ class _Parser:
                 continue
             if which != _ITEM:
                 raise HeaderFault("bad-header", f"malformed at {tag_text(tag)}: no item where one must be")
-            stop = None if length == _UNDEFINED else pos + 8 + length
+            stop = None if length == UNDEFINED else pos + 8 + length
             if stop is not None:
                 self.need(stop, tag)
                 if not wanted:
@@ -364,7 +365,7 @@ def parse_header(buffer: bytes, size: int, vr_of: Mapping[int, bytes], spans: li
         tag = group << 16 | element
         vr = buffer[pos + 4 : pos + 6]
         if vr.isalpha() and vr.isupper():
-            if vr in _LONG:
+            if vr in LONG_VRS:
                 parser.need(pos + 12, tag)
                 length, start = struct.unpack_from("<I", buffer, pos + 8)[0], pos + 12
             else:

@@ -1,0 +1,113 @@
+"""Which files lie below some paths, with what the system says of them: size and times, before anything is read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medviewer.formats import source
+from medviewer.formats.catalog import Skipped
+
+#: A path, and its state; None where it is no file on disk (a member of an archive) or the system does not tell.
+File = tuple[str, os.stat_result | None]
+
+
+@dataclass(slots=True)
+class Listing:
+    """The files below some paths, each folder in the order of names, and what cannot be listed."""
+
+    files: list[File] = field(default_factory=list)
+    refused: list[Skipped] = field(default_factory=list)
+
+
+def _nothing() -> None:
+    return None
+
+
+def list_files(paths: Sequence[Path], check: Callable[[], None] = _nothing) -> Listing:
+    """All files below the paths, those of a folder before those of its subfolders; no file twice.
+
+    Links to files are followed, links to folders are not.
+
+    Args:
+        paths: folders, files, archives and their members.
+        check: called for each folder; may raise to stop.
+    """
+    listing = Listing()
+    for path in paths:
+        try:
+            is_folder = path.is_dir()
+            there = is_folder or path.exists() or source.outer_archive(path) is not None
+        except OSError as error:
+            listing.refused.append(refusal(path, error))
+            continue
+        if not there:
+            listing.refused.append(Skipped(path, "no such file or folder", "unreadable"))
+        elif is_folder:
+            _list_folder(str(path), listing, check)
+        else:
+            listing.files.append((str(path), state_of(str(path))))
+    if len(paths) > 1:
+        listing.files = list(_once(listing.files))
+    return listing
+
+
+def _list_folder(root: str, listing: Listing, check: Callable[[], None]) -> None:
+    pending = [root]
+    while pending:
+        check()
+        folder = pending.pop()
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError as error:
+            listing.refused.append(refusal(Path(folder), error))
+            continue
+        below: list[str] = []
+        for entry in entries:
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(entry.path)
+                    continue
+                state = entry.stat()
+            except OSError:  # a link to nothing; reading it will say so
+                listing.files.append((entry.path, None))
+                continue
+            if not stat.S_ISDIR(state.st_mode):
+                listing.files.append((entry.path, state))
+        pending += reversed(below)
+
+
+def _once(files: Sequence[File]) -> Iterator[File]:
+    """Files without those that are named a second time (a folder and a file in it, say)."""
+    seen: set[str] = set()
+    for file in files:
+        place = os.path.abspath(file[0])  # noqa: PTH100
+        if place not in seen:
+            seen.add(place)
+            yield file
+
+
+def state_of(path: str) -> os.stat_result | None:
+    """What the system says of a file; None where it says nothing."""
+    try:
+        return os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+
+
+def refusal(path: Path, error: OSError) -> Skipped:
+    """Why a file or folder cannot be read, for people."""
+    return Skipped(Path(error.filename or path), os_reason(error), "unreadable")
+
+
+def os_reason(error: OSError) -> str:
+    """The system's reason in words."""
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    if isinstance(error, FileNotFoundError):
+        return "no such file or folder"
+    return f"cannot be read ({error.strerror or type(error).__name__})"
