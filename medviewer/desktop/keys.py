@@ -67,6 +67,8 @@ TABLE: tuple[Binding, ...] = (
     Binding("next-page", "ten slices on", ("PgDown",), "Slices"),
     Binding("first-slice", "first slice", ("Home",), "Slices"),
     Binding("last-slice", "last slice", ("End",), "Slices"),
+    Binding("next-key-image", "next key image", ("K",), "Slices"),
+    Binding("previous-key-image", "previous key image", ("Shift+K",), "Slices"),
     Binding("tool-window", "window and level", ("W",), "Picture"),
     Binding("tool-pan", "pan", ("P",), "Picture"),
     Binding("tool-zoom", "zoom", ("Z",), "Picture"),

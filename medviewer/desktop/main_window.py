@@ -21,10 +21,12 @@ from PySide6.QtWidgets import (
 
 from medviewer.desktop import theme
 from medviewer.desktop.banner import Banner
+from medviewer.desktop.documents import Documents
 from medviewer.desktop.empty_state import EmptyState
 from medviewer.desktop.jobs import Job, Jobs, sentence_of
 from medviewer.desktop.keys import Keymap
 from medviewer.desktop.opening import Opener
+from medviewer.desktop.panels.document import DocumentPanel
 from medviewer.desktop.reading_actions import register_reading_actions
 from medviewer.desktop.series_panel import SeriesPanel
 from medviewer.desktop.services import Actions, Services
@@ -83,6 +85,15 @@ class MainWindow(QMainWindow):
         register_reading_actions(self)
         self.top = TopBar(self.session, self.actions_table, self.keymap, self.tools)
         self.series = SeriesPanel(self.session, self.thumbnails, self.services.object_openers)
+        self.document = DocumentPanel()
+        self.documents = Documents(
+            self.session,
+            self.services,
+            self.document,
+            self._choose_stack,
+            lambda shown: self.series.mark_objects(shown, "documents"),
+            self,
+        )
         self.right = self._make_right()
         self.column: QWidget | None = None
         self._build()
@@ -133,6 +144,7 @@ class MainWindow(QMainWindow):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
         row.addWidget(self.series)
+        row.addWidget(self.document)
         row.addLayout(middle, 1)
         row.addWidget(self.right)
         body = QWidget()

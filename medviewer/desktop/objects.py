@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QAbstractButton, QWidget
 
 from medviewer.desktop.theme import colour, ui_font
 from medviewer.formats.catalog import Catalog, ObjectFile, Patient, Series, Study
+from medviewer.formats.dicom.object_text import has_text
 
 #: Objects that there is nothing to say about in the list.
 NOT_LISTED = frozenset({"no-pixels", "DICOMDIR", "other"})
@@ -21,7 +22,7 @@ _ROW_HEIGHT = 24
 
 def listed(catalog: Catalog) -> tuple[ObjectFile, ...]:
     """The objects that a person may want to see, in the catalog's order."""
-    return tuple(o for o in catalog.objects if o.kind not in NOT_LISTED)
+    return tuple(o for o in catalog.objects if o.kind not in NOT_LISTED or has_text(o))
 
 
 def home_of(found: ObjectFile, catalog: Catalog) -> str:

@@ -258,6 +258,7 @@ class SeriesPanel(QWidget):
         self._openable = openable
         self.cards: list[SeriesCard] = []
         self.rows: list[ObjectRow] = []
+        self._shown_objects: dict[str, frozenset[Path]] = {}
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 1, 0)
         column.setSpacing(0)
@@ -286,10 +287,12 @@ class SeriesPanel(QWidget):
             self._fill(self._session.catalog)
             self.mark_shown()
 
-    def mark_objects(self, shown: Collection[Path]) -> None:
-        """Tint the rows of the objects that are shown now."""
+    def mark_objects(self, shown: Collection[Path], by: str = "") -> None:
+        """Tint the rows of the objects that are shown now; each part of the window (`by`) speaks for its own."""
+        self._shown_objects[by] = frozenset(shown)
+        everything = frozenset().union(*self._shown_objects.values())
         for row in self.rows:
-            row.setChecked(row.object.path in shown)
+            row.setChecked(row.object.path in everything)
 
     def mark_shown(self) -> None:
         """Tint the card of the shown stack (of a 4-D one, whichever time is shown)."""
@@ -376,6 +379,7 @@ class SeriesPanel(QWidget):
     def _add_object(self, column: QVBoxLayout, found: ObjectFile) -> None:
         row = ObjectRow(found, found.kind in self._openable)
         row.clicked.connect(lambda _=False, found=found: self.object_chosen.emit(found))
+        row.setChecked(any(found.path in shown for shown in self._shown_objects.values()))
         self.rows.append(row)
         column.addWidget(row)
 

@@ -6,7 +6,7 @@ open panel decides by itself whether that concerns it. Nobody pokes anybody else
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,10 @@ from medviewer.volume.volume import Volume
 from medviewer.volume.window import Window, auto_window
 
 if TYPE_CHECKING:
+    from medviewer.desktop.laid import LaidObject
     from medviewer.annotation.editor import Editor
     from medviewer.annotation.segmentation import Segmentation
+    from medviewer.desktop.viewport.marks import Mark
     from medviewer.formats.catalog import Catalog, Stack
     from medviewer.inference.prompt import Prompt
     from medviewer.inference.suggestion import Suggestion
@@ -48,6 +50,8 @@ class Changes:
         findings: findings, their verdicts, or what is said beside a proposal.
         tool: the tool, its size, or the mode (read or annotate).
         saved: what is saved, or what undo would undo.
+        laid: which objects of files lie over the images, or how they look.
+        marks: what files have drawn on the pictures, or which images are key images.
     """
 
     catalog: bool = False
@@ -61,6 +65,8 @@ class Changes:
     findings: bool = False
     tool: bool = False
     saved: bool = False
+    marks: bool = False
+    laid: bool = False
 
 
 class ReadingSession(QObject):
@@ -91,6 +97,10 @@ class ReadingSession(QObject):
         self.hidden_segments: frozenset[int] = frozenset()
         self.overlay_visible = True
         self.overlay_opacity = 0.28
+        self.marks: tuple[Mark, ...] = ()
+        self.chosen_mark: object = None
+        self.key_slices: Mapping[int, str] = {}
+        self.laid: tuple[LaidObject, ...] = ()
         self._leave: Callable[[], None] | None = None
 
     # -- what is shown ---------------------------------------------------------------------------------------------
@@ -106,6 +116,8 @@ class ReadingSession(QObject):
 
     def show(self, stack: Stack | None, volume: Volume | None, window: Window | None = None) -> None:
         """Show another stack: crosshair to its middle, no proposal, no editor; without a window, an automatic one."""
+        if not self._is_same_place(stack, volume):
+            self.laid = ()
         self.stack, self.volume = stack, volume
         self._leave_editor()
         self.editor, self.proposal = None, None
@@ -113,11 +125,27 @@ class ReadingSession(QObject):
         self.hidden_segments = frozenset()
         self.overlay_visible = True
         self.active_segment = 1
+        self.marks, self.chosen_mark, self.key_slices = (), None, {}
         if volume is not None:
             k, j, i = volume.size_kji
             self.crosshair_kji = np.array([k // 2, j // 2, i // 2], dtype=np.float64)
             self.window = window if window is not None else auto_window(volume)
-        self.announce(volume=True, window=True, crosshair=True, proposal=True, segments=True, findings=True, saved=True)
+        self.announce(
+            volume=True, window=True, crosshair=True, proposal=True, segments=True, findings=True, saved=True, laid=True
+        )
+
+    def _is_same_place(self, stack: Stack | None, volume: Volume | None) -> bool:
+        """True where another stack has the voxels of the shown one at the same places in the patient."""
+        before, now = self.volume, volume
+        if before is None or now is None or before.grid is None or now.grid is None or stack is None:
+            return False
+        same_space = self.stack is not None and self.stack.frame_of_reference_uid == stack.frame_of_reference_uid
+        return same_space and bool(stack.frame_of_reference_uid) and before.grid.same_as(now.grid)
+
+    def set_laid(self, laid: tuple[LaidObject, ...]) -> None:
+        """Lay these objects over the images, the first lowest."""
+        self.laid = laid
+        self.announce(laid=True)
 
     def slices_arrived(self, slices: range) -> None:
         """Say that voxels of these slices have been filled in by the loader."""
@@ -234,6 +262,14 @@ class ReadingSession(QObject):
         """Draw a suggestion as a proposal (or a larger part of the same one), or draw none."""
         self.proposal = proposal
         self.announce(proposal=True, findings=True)
+
+    def set_marks(self, marks: tuple[Mark, ...], key_slices: Mapping[int, str], chosen: object = None) -> None:
+        """Draw these marks of files; `key_slices` are the key images with the title of their selection.
+
+        `chosen` is the owner whose marks stand out.
+        """
+        self.marks, self.key_slices, self.chosen_mark = marks, key_slices, chosen
+        self.announce(marks=True)
 
     @property
     def whole_box(self) -> Box | None:

@@ -33,7 +33,9 @@ from medviewer.desktop.viewport import drawing
 from medviewer.desktop.viewport.base_picture import BasePicture, Wanted
 from medviewer.desktop.viewport.drags import CLICK_PX, DRAGS, Drag, Pointer, pan, zoom
 from medviewer.desktop.viewport.grey import GreySource
+from medviewer.desktop.viewport.laid_layer import LaidLayer, draw_dose_legend
 from medviewer.desktop.viewport.layers import OverlayLayer
+from medviewer.desktop.viewport.marks_layer import draw_marks
 from medviewer.desktop.viewport.overlay import box_in_cut, screen_rectangle
 from medviewer.desktop.viewport.placing import Placing
 from medviewer.desktop.viewport.wheel import Wheel, turn
@@ -79,6 +81,7 @@ class PlaneViewport(QWidget):
         self._placing: Placing | None = None
         self._base = BasePicture(source)
         self._overlay = OverlayLayer()
+        self._laid = LaidLayer()
         self._draft: Draft | None = None
         self._pointer: QPointF | None = None
         self._drag: Drag | None = None
@@ -214,6 +217,8 @@ class PlaneViewport(QWidget):
                 self.close_story()
             self._choose_cursor()
             self.update()
+        if changes.marks or changes.laid:
+            self.update()
         if changes.window or changes.segments or changes.proposal:
             self._overlay.stale(segments=changes.segments, proposal=changes.proposal)
             self.update()
@@ -257,13 +262,19 @@ class PlaneViewport(QWidget):
         painter.drawPixmap(QRectF(exposed), base, source)
         placing = self.placing
         if self._session.overlay_visible:
+            if self._session.laid:
+                self._laid.draw(painter, self._session.laid, volume, self._axes, self.position, placing)
             self._overlay.draw(painter, self._session, self._axes, self.position, placing)
+            if self._session.marks or self._session.key_slices:
+                draw_marks(painter, self, self._texts)
         if self._draft is not None:
             drawing.draw_draft(painter, self._draft, placing, self._session)
         if self.show_crosshair:
             drawing.draw_crosshair(painter, self)
         if self.show_text:
             drawing.draw_texts(painter, self, self._texts, self.pointer_index())
+            if self._session.overlay_visible and self._session.laid:
+                draw_dose_legend(painter, self, self._texts)
         drawing.draw_frame(painter, self)
         drawing.draw_brush(painter, self, self._pointer)
 

@@ -1,0 +1,385 @@
+"""Reports, key image lists, presentation states and carried documents in the window: opened from the list of series.
+
+A click on a row opens the text and shows on the pictures what the object says about them; a second click takes both
+away. Files are read by jobs. What belongs to images that are not open is said, never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PySide6.QtCore import QObject
+
+from medviewer.desktop.panels.document import DocumentPanel, DocumentView, State
+from medviewer.desktop.services import Services
+from medviewer.desktop.session import Changes, ReadingSession
+from medviewer.desktop.viewport.marks import Frames, Mark, label_of, marks_of, place_of
+from medviewer.formats.catalog import ObjectFile, Stack
+from medviewer.formats.dicom.document import ImageReference
+from medviewer.formats.dicom.sr_text import Role, TextLine
+from medviewer.jobs import JobContext
+
+if TYPE_CHECKING:
+    from medviewer.formats.dicom.ko import KeySelection
+    from medviewer.formats.dicom.sr import Report
+    from medviewer.formats.dicom.sr_measurements import Measurement
+
+#: Kinds whose rows open the text panel.
+KINDS = ("SR", "KO", "PDF", "M3D", "other", "RTPLAN", "RWV", "WAVEFORM", "ANN", "MR-spectroscopy")
+
+_TITLES = {"SR": "Report", "KO": "Key images", "PDF": "PDF document", "M3D": "3-D model", "RTPLAN": "Plan"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """An object that was read.
+
+    Attributes:
+        found: the file.
+        lines: its text.
+        report, measurements: of a report.
+        selection: of a key object selection.
+        why_no_action: for a PDF why it cannot be opened, or None.
+        line_measurement: which measurement a line tells of.
+        line_reference: what a line points at.
+    """
+
+    found: ObjectFile
+    lines: tuple[TextLine, ...]
+    report: Report | None = None
+    measurements: tuple[Measurement, ...] = ()
+    selection: KeySelection | None = None
+    why_no_action: str | None = None
+    line_measurement: dict[int, int] = field(default_factory=dict)
+    line_reference: dict[int, ImageReference] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What the head of the panel says."""
+        title = next((line.text for line in self.lines if line.role is Role.TITLE), "")
+        return title or _TITLES.get(self.found.kind, self.found.kind)
+
+    @property
+    def has_marks(self) -> bool:
+        """True where there is something to show on pictures."""
+        return any(m.graphics for m in self.measurements) or self.selection is not None
+
+
+def read_object(found: ObjectFile, is_here: Callable[[ImageReference], bool]) -> Opened:
+    """Read an object for the panel (on a worker thread).
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
+    from medviewer.formats.dicom.object_text import object_lines
+
+    if found.kind not in ("SR", "KO"):
+        reason = _why_no_pdf(found.path) if found.kind == "PDF" else None
+        return Opened(found, tuple(object_lines(found, is_here)), why_no_action=reason)
+    from medviewer.formats.dicom.ko import key_selection
+    from medviewer.formats.dicom.sr import read_report
+    from medviewer.formats.dicom.sr_measurements import measurements
+    from medviewer.formats.dicom.sr_text import report_lines
+
+    report = read_report(found.path)
+    measured = measurements(report) if found.kind == "SR" else ()
+    lines = tuple(report_lines(report, is_here))
+    owner = {id(item): n for n, one in enumerate(measured) for item in one.items}
+    by_measurement = {n: owner[id(line.item)] for n, line in enumerate(lines) if id(line.item) in owner}
+    by_reference = {
+        n: line.item.reference
+        for n, line in enumerate(lines)
+        if line.item is not None and line.item.reference is not None and is_here(line.item.reference)
+    }
+    selection = key_selection(report) if found.kind == "KO" else None
+    return Opened(found, lines, report, measured, selection, None, by_measurement, by_reference)
+
+
+def _why_no_pdf(path: Path) -> str | None:
+    from medviewer.formats.dicom.encapsulated import read_encapsulated, why_no_pdf
+
+    return why_no_pdf(read_encapsulated(path))
+
+
+class Documents(QObject):
+    """Opens documents, keeps which are shown on the pictures, and leads from their lines to images."""
+
+    def __init__(
+        self,
+        session: ReadingSession,
+        services: Services,
+        panel: DocumentPanel,
+        show_stack: Callable[[Stack], None],
+        mark_rows: Callable[[set[Path]], None],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._services, self._panel = session, services, panel
+        self._show_stack, self._mark_rows = show_stack, mark_rows
+        self._on: dict[Path, Opened] = {}
+        self._current: Opened | None = None
+        self._wanted: Path | None = None
+        self._chosen: object = None
+        self._go_after: Callable[[Stack], object] | None = None
+        for kind in KINDS:
+            services.object_openers.setdefault(kind, self.open)
+        services.actions.register("next-key-image", lambda: self._step_key(1), self._why_no_key)
+        services.actions.register("previous-key-image", lambda: self._step_key(-1), self._why_no_key)
+        panel.line_chosen.connect(self._go_to_line)
+        panel.switched.connect(self._switch)
+        panel.action_wanted.connect(self._open_outside)
+        panel.closed.connect(self._on_closed)
+        session.changed.connect(self._on_changes)
+
+    # -- opening ---------------------------------------------------------------------------------------------------
+
+    def open(self, found: ObjectFile) -> None:
+        """Show an object; one that is shown already goes."""
+        if found.path in self._on:
+            self._take_away(found.path)
+            return
+        if self._current is not None and self._current.found.path == found.path:
+            self._panel.close_by_hand()
+            return
+        catalog = self._session.catalog
+        self._wanted = found.path
+        self._panel.show_document(DocumentView(found.kind, _TITLES.get(found.kind, found.kind), State.LOADING))
+
+        def work(_: JobContext) -> Opened:
+            from medviewer.formats.dicom.object_text import instances_of
+
+            here = frozenset() if catalog is None else instances_of(catalog)
+            return read_object(found, lambda reference: reference.sop_instance_uid in here)
+
+        def done(opened: Opened) -> None:
+            self._current = opened
+            if opened.has_marks:
+                self._on[found.path] = opened
+                self._lead_there(opened)
+                self._redraw()
+            self._show_panel(opened)
+
+        def failed(sentence: str) -> None:
+            title = _TITLES.get(found.kind, found.kind)
+            self._panel.show_document(DocumentView(found.kind, title, State.DAMAGED, sentence=sentence))
+
+        self._services.jobs.start(
+            f"Reading the {_TITLES.get(found.kind, 'object').lower()}",
+            work,
+            on_done=done,
+            on_failed=failed,
+            wanted=lambda: self._wanted == found.path,
+        )
+
+    def _show_panel(self, opened: Opened) -> None:
+        kind = opened.found.kind
+        switch, targets = "", self._targets(opened)
+        if opened.has_marks:
+            switch = "Stars on the pictures" if kind == "KO" else "Measurements on the pictures"
+        self._panel.show_document(
+            DocumentView(
+                kind=kind,
+                title=opened.title,
+                lines=opened.lines,
+                targets=frozenset(targets),
+                leads=frozenset(n for n in targets if _leads(opened.lines[n])),
+                switch=switch,
+                is_on=opened.found.path in self._on,
+                action="Open the PDF" if kind == "PDF" else "",
+                why_no_action=opened.why_no_action,
+            )
+        )
+
+    def _targets(self, opened: Opened) -> set[int]:
+        """Lines that lead to an image that is here; of a measurement its name and its values."""
+        leads = {
+            line
+            for line, number in opened.line_measurement.items()
+            if opened.lines[line].role is not Role.CONTEXT and self._stack_of(opened.measurements[number]) is not None
+        }
+        return leads | set(opened.line_reference)
+
+    def _on_closed(self) -> None:
+        self._current = None
+        self._wanted = None
+
+    def _take_away(self, path: Path) -> None:
+        self._on.pop(path, None)
+        if self._current is not None and self._current.found.path == path:
+            self._panel.close_by_hand()
+        self._chosen = None
+        self._redraw()
+
+    def _switch(self, is_on: bool) -> None:
+        opened = self._current
+        if opened is None:
+            return
+        if is_on:
+            self._on[opened.found.path] = opened
+        else:
+            self._on.pop(opened.found.path, None)
+        self._redraw()
+
+    # -- on the pictures -------------------------------------------------------------------------------------------
+
+    def _on_changes(self, changes: Changes) -> None:
+        if changes.catalog:
+            self._on.clear()
+            self._chosen = None
+            if self._panel.isVisible():
+                self._panel.close_by_hand()
+        if changes.volume or changes.catalog:
+            self._redraw()
+            stack, go = self._session.stack, self._go_after
+            if changes.volume and stack is not None and go is not None:
+                self._go_after = None
+                go(stack)
+
+    def _redraw(self) -> None:
+        stack, volume = self._session.stack, self._session.volume
+        marks: list[Mark] = []
+        keys: dict[int, str] = {}
+        if stack is not None and volume is not None:
+            for opened in self._on.values():
+                if opened.report is not None and opened.selection is None:
+                    made = marks_of(opened.measurements, stack, volume.grid, verified=opened.report.is_verified)
+                    marks += [_owned(mark, opened) for mark in made]
+                elif opened.selection is not None:
+                    frames = Frames.of(stack)
+                    for image in opened.selection.images:
+                        for k in frames.slices_of(image):
+                            keys.setdefault(k, opened.selection.title)
+        self._session.set_marks(tuple(marks), keys, self._chosen)
+        self._mark_rows(set(self._on))
+
+    # -- going places ----------------------------------------------------------------------------------------------
+
+    def _lead_there(self, opened: Opened) -> None:
+        """Show the stack that an object speaks of where the shown one has nothing of it."""
+        stack = self._session.stack
+        if stack is not None and self._speaks_of(opened, stack):
+            return
+        catalog = self._session.catalog
+        other = None if catalog is None else next((s for s in catalog.stacks() if self._speaks_of(opened, s)), None)
+        if other is not None:
+            self._go_after = lambda shown: self._go_to_first(opened, shown)
+            self._show_stack(other)
+
+    def _go_to_first(self, opened: Opened, stack: Stack) -> None:
+        for number in range(len(opened.measurements)):
+            if self._go_to_measurement(opened, number, stack):
+                return
+        if opened.selection is not None:
+            self._step_key(1)
+
+    def _speaks_of(self, opened: Opened, stack: Stack) -> bool:
+        if opened.selection is not None:
+            frames = Frames.of(stack)
+            return any(frames.slices_of(image) for image in opened.selection.images)
+        return any(place_of(m, stack, stack.grid) is not None for m in opened.measurements)
+
+    def _stack_of(self, measurement: Measurement) -> Stack | None:
+        """The shown stack where it has the measurement, else the first that has it."""
+        shown, catalog = self._session.stack, self._session.catalog
+        if shown is not None and place_of(measurement, shown, shown.grid) is not None:
+            return shown
+        if catalog is None:
+            return None
+        return next((s for s in catalog.stacks() if place_of(measurement, s, s.grid) is not None), None)
+
+    def _go_to_line(self, line: int) -> None:
+        opened = self._current
+        if opened is None:
+            return
+        if line in opened.line_reference and line not in opened.line_measurement:
+            self._go_to_reference(opened.line_reference[line])
+        elif line in opened.line_measurement:
+            number = opened.line_measurement[line]
+            stack = self._stack_of(opened.measurements[number])
+            if stack is None:
+                self._services.say("The image of this measurement is not among the open files.", "warn")
+            elif stack is self._session.stack:
+                self._go_to_measurement(opened, number, stack)
+            else:
+                self._go_after = lambda shown: self._go_to_measurement(opened, number, shown)
+                self._show_stack(stack)
+
+    def _go_to_measurement(self, opened: Opened, number: int, stack: Stack) -> bool:
+        volume = self._session.volume
+        measurement = opened.measurements[number]
+        place = place_of(measurement, stack, None if volume is None else volume.grid)
+        if place is None:
+            return False
+        self._chosen = (opened.found.path, number)
+        self._session.move_crosshair(np.rint(place))
+        self._redraw()
+        self._services.say(", ".join(label_of(measurement)))
+        return True
+
+    def _go_to_reference(self, reference: ImageReference) -> None:
+        def go(stack: Stack) -> None:
+            slices = Frames.of(stack).slices_of(reference)
+            if slices:
+                at = self._session.crosshair_kji.copy()
+                at[0] = slices[0]
+                self._session.move_crosshair(at)
+
+        stack, catalog = self._session.stack, self._session.catalog
+        if stack is not None and Frames.of(stack).slices_of(reference):
+            go(stack)
+            return
+        other = (
+            None if catalog is None else next((s for s in catalog.stacks() if Frames.of(s).slices_of(reference)), None)
+        )
+        if other is None:
+            self._services.say("This line does not point at a picture that can be shown.", "warn")
+        else:
+            self._go_after = go
+            self._show_stack(other)
+
+    def _why_no_key(self) -> str | None:
+        if self._session.volume is None:
+            return "Open a study first."
+        if not any(opened.selection is not None for opened in self._on.values()):
+            return "No key images are shown; open a KO from the list of series."
+        return None if self._session.key_slices else "None of the key images is in this series."
+
+    def _step_key(self, by: int) -> None:
+        """The next or previous key image of the shown stack; after the last comes the first."""
+        slices = sorted(self._session.key_slices)
+        if not slices:
+            return
+        here = round(float(self._session.crosshair_kji[0]))
+        ahead = [k for k in slices if (k - here) * by > 0]
+        nearest = (min(ahead) if by > 0 else max(ahead)) if ahead else (slices[0] if by > 0 else slices[-1])
+        at = self._session.crosshair_kji.copy()
+        at[0] = nearest
+        self._session.move_crosshair(at)
+        self._services.say(f"Key image {slices.index(nearest) + 1} of {len(slices)}")
+
+    # -- outside ---------------------------------------------------------------------------------------------------
+
+    def _open_outside(self) -> None:
+        """Hand the PDF to the system's program, as a private file that goes when the window does."""
+        opened = self._current
+        if opened is None:
+            return
+        from medviewer.desktop.private_files import hand_out
+
+        hand_out(opened.found, self._services)
+
+
+def _leads(line: TextLine) -> bool:
+    """Lines in the colour of what can be clicked: a group's name, a number, an image; the others only obey."""
+    item = line.item
+    return item is not None and item.value_type in ("CONTAINER", "NUM", "IMAGE")
+
+
+def _owned(mark: Mark, opened: Opened) -> Mark:
+    from dataclasses import replace
+
+    return replace(mark, owner=(opened.found.path, mark.owner))

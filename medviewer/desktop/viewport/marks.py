@@ -1,0 +1,246 @@
+"""Shapes and words that a file brings along, laid on the shown stack: where each lies in which cut. No Qt.
+
+Reports give pictures' coordinates (0\\0 is the top left corner of the first pixel) or millimetres of the patient;
+here both are fractional indices of the shown stack, so that every view draws them through its own axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medviewer.formats.catalog import Stack
+from medviewer.formats.dicom.document import ImageReference
+from medviewer.formats.dicom.sr import Graphic
+from medviewer.formats.dicom.sr_measurements import Measurement
+from medviewer.volume.grid import Grid
+from medviewer.volume.plane import PlaneAxes
+
+Points = NDArray[np.float64]
+
+#: Corners of a circle or an ellipse.
+ROUND = 96
+
+#: Half the distance of two cuts: points within it lie in the cut. A little more, against rounding.
+HALF_CUT = 0.501
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mark:
+    """One shape with its words.
+
+    Attributes:
+        shape: "POINT", "POLYLINE" (open or closed: the points say) or "ELLIPSOID".
+        points_kji: fractional indices `[n, 3]`; of an ellipsoid its centre and three half axes.
+        slice_k: the slice that it belongs to, None for a shape in the patient that any plane may meet.
+        label: words beside it, one line each.
+        colour: red, green, blue; None for the colour of measurements.
+        is_ai: an algorithm's, not yet verified by anybody.
+        filled: its inside is filled.
+        owner: what it belongs to (a measurement's number in its report).
+    """
+
+    shape: str
+    points_kji: Points
+    slice_k: int | None
+    label: tuple[str, ...] = ()
+    colour: tuple[int, int, int] | None = None
+    is_ai: bool = False
+    filled: bool = False
+    owner: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A shape in one cut: lines and points as (row, column) with pixel centres at integers."""
+
+    lines: tuple[Points, ...] = ()
+    points: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(slots=True)
+class Frames:
+    """Which slice of a stack shows which frame of which file."""
+
+    by_instance: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
+    tiles: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, stack: Stack | None) -> Frames:
+        """The frames of a stack (of the first time of a 4-D one)."""
+        found: dict[str, list[tuple[int, int]]] = {}
+        tiles: dict[int, tuple[int, int]] = {}
+        if stack is not None:
+            for k, frame in enumerate(stack.frames[: stack.size_kji[0]]):
+                found.setdefault(frame.sop_instance_uid, []).append((frame.frame, k))
+                if frame.tile is not None:
+                    tiles[k] = frame.tile[:2]
+        found.pop("", None)
+        return cls(found, tiles)
+
+    def slices_of(self, reference: ImageReference) -> list[int]:
+        """Slices that show what a reference names; none where it is not in this stack."""
+        wanted = {number - 1 for number in reference.frames}
+        there = self.by_instance.get(reference.sop_instance_uid, ())
+        return [k for frame, k in there if not wanted or frame in wanted]
+
+
+def marks_of(measurements: Iterable[Measurement], stack: Stack, grid: Grid | None, *, verified: bool) -> list[Mark]:
+    """The marks of a report that lie in a stack; those of other stacks are left out."""
+    frames = Frames.of(stack)
+    marks: list[Mark] = []
+    for number, measurement in enumerate(measurements):
+        label = label_of(measurement)
+        is_ai = measurement.by_device and not verified
+        labelled: set[int | None] = set()
+        for graphic in measurement.graphics:
+            for mark in _marks_of(graphic, frames, stack, grid):
+                first = mark.slice_k not in labelled
+                labelled.add(mark.slice_k)
+                marks.append(
+                    Mark(mark.shape, mark.points_kji, mark.slice_k, label if first else (), None, is_ai, owner=number)
+                )
+    return marks
+
+
+def label_of(measurement: Measurement) -> tuple[str, ...]:
+    """What is written beside a measurement: its values, and its name where that says something."""
+    values = measurement.values[:4]
+    said = measurement.title
+    opaque = " " not in said and any(c.isdigit() for c in said) and any(c.isalpha() for c in said)
+    names = () if not said or (values and (opaque or "@" in said)) else (said,)
+    return tuple(text if len(text) <= 60 else f"{text[:59]}…" for text in (*names, *values))
+
+
+def place_of(measurement: Measurement, stack: Stack, grid: Grid | None) -> Points | None:
+    """Where to look to see a measurement in a stack: a fractional index, or None where it is not in it."""
+    frames = Frames.of(stack)
+    for graphic in measurement.graphics:
+        for mark in _marks_of(graphic, frames, stack, grid):
+            middle: Points = mark.points_kji[0] if mark.shape == "ELLIPSOID" else mark.points_kji.mean(axis=0)
+            return middle
+    for reference in measurement.references():
+        for k in frames.slices_of(reference):
+            return np.array([k, (stack.size_kji[1] - 1) / 2, (stack.size_kji[2] - 1) / 2])
+    return None
+
+
+def _marks_of(graphic: Graphic, frames: Frames, stack: Stack, grid: Grid | None) -> Iterator[Mark]:
+    if graphic.in_patient:
+        known = graphic.frame_of_reference_uid
+        if grid is not None and (not known or known == stack.frame_of_reference_uid):
+            points = np.array([grid.lps_to_index(point) for point in graphic.points])
+            yield from shapes(graphic.shape, points, None)
+        return
+    for reference in graphic.images:
+        for k in frames.slices_of(reference):
+            yield from picture_shapes(graphic.shape, np.array(graphic.points), k, frames)
+
+
+def picture_shapes(shape: str, points: Points, k: int, frames: Frames) -> Iterator[Mark]:
+    """Marks from (column, row) points of one slice, 0\\0 at the corner of the first pixel."""
+    row, column = frames.tiles.get(k, (0, 0))
+    index = np.column_stack([np.full(len(points), float(k)), points[:, 1] - 0.5 - row, points[:, 0] - 0.5 - column])
+    yield from shapes(shape, index, k)
+
+
+def shapes(shape: str, points: Points, k: int | None) -> Iterator[Mark]:
+    """Points, lines and round shapes as marks; a shape whose points do not suffice gives none."""
+    if not np.all(np.isfinite(points)) or len(points) == 0:
+        return
+    if shape in ("POINT", "MULTIPOINT") or len(points) == 1:
+        for point in points:
+            yield Mark("POINT", point[None, :], k)
+    elif shape == "CIRCLE":
+        centre, edge = points[0], points[1]
+        radius = float(np.linalg.norm(edge[1:] - centre[1:]))
+        yield Mark("POLYLINE", _round(centre, np.array([0.0, radius, 0.0]), np.array([0.0, 0.0, radius])), k)
+    elif shape == "ELLIPSE" and len(points) >= 4:
+        centre = (points[0] + points[1]) / 2
+        yield Mark("POLYLINE", _round(centre, (points[1] - points[0]) / 2, (points[3] - points[2]) / 2), k)
+    elif shape == "ELLIPSOID" and len(points) >= 6:
+        centre = points[:2].mean(axis=0)
+        halves = [(points[2 * n + 1] - points[2 * n]) / 2 for n in range(3)]
+        yield Mark("ELLIPSOID", np.stack([centre, *halves]), k)
+    elif shape == "POLYGON":
+        yield Mark("POLYLINE", points if np.array_equal(points[0], points[-1]) else np.vstack([points, points[:1]]), k)
+    elif shape == "INTERPOLATED":
+        yield Mark("POLYLINE", smooth(points), k)
+    else:
+        yield Mark("POLYLINE", points, k)
+
+
+def _round(centre: Points, first: Points, second: Points) -> Points:
+    angle = np.linspace(0, 2 * np.pi, ROUND + 1)
+    made: Points = centre + np.cos(angle)[:, None] * first + np.sin(angle)[:, None] * second
+    return made
+
+
+def smooth(points: Points, steps: int = 8) -> Points:
+    """A curve through all points: centripetal Catmull-Rom is not asked for by PS3.3 C.10.5, any spline will do."""
+    if len(points) < 3 or len(points) > 20_000:
+        return points
+    closed = bool(np.allclose(points[0], points[-1]))
+    before = points[-2] if closed else 2 * points[0] - points[1]
+    after = points[1] if closed else 2 * points[-1] - points[-2]
+    p = np.vstack([before, points, after])
+    t = np.linspace(0, 1, steps, endpoint=False)[:, None, None]
+    p0, p1, p2, p3 = p[:-3], p[1:-2], p[2:-1], p[3:]
+    curve = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
+    made: Points = np.vstack([curve.transpose(1, 0, 2).reshape(-1, points.shape[1]), points[-1:]])
+    return made
+
+
+def in_cut(mark: Mark, axes: PlaneAxes, size_kji: tuple[int, int, int], position: int) -> Drawn | None:
+    """What of a mark lies in a cut; None where nothing does."""
+    if mark.slice_k is not None and (axes.through != 0 or mark.slice_k != position):
+        return None
+    if mark.shape == "ELLIPSOID":
+        outline = _ellipsoid_in_cut(mark.points_kji, axes.through, position)
+        return None if outline is None else Drawn((_rows_columns(outline, axes, size_kji),))
+    depth = mark.points_kji[:, axes.through] - position
+    placed = _rows_columns(mark.points_kji, axes, size_kji)
+    inside = np.abs(depth) <= HALF_CUT
+    if mark.shape == "POINT":
+        return Drawn(points=((float(placed[0, 0]), float(placed[0, 1])),)) if inside[0] else None
+    if inside.all():
+        return Drawn((placed,))
+    lines = [placed[n : n + 2] for n in np.flatnonzero(inside[:-1] & inside[1:])]
+    crossed = np.flatnonzero(depth[:-1] * depth[1:] < 0)
+    share = depth[crossed] / (depth[crossed] - depth[crossed + 1])
+    met = placed[crossed] + share[:, None] * (placed[crossed + 1] - placed[crossed])
+    points = tuple((float(row), float(column)) for row, column in met)
+    return Drawn(tuple(lines), points) if lines or points else None
+
+
+def _rows_columns(points_kji: Points, axes: PlaneAxes, size_kji: tuple[int, int, int]) -> Points:
+    rows, columns = points_kji[:, axes.down], points_kji[:, axes.right]
+    rows = size_kji[axes.down] - 1 - rows if axes.flip_down else rows
+    columns = size_kji[axes.right] - 1 - columns if axes.flip_right else columns
+    made: Points = np.column_stack([rows, columns])
+    return made
+
+
+def _ellipsoid_in_cut(ellipsoid: Points, through: int, position: int) -> Points | None:
+    """Outline of centre + A u (u of unit length) where it meets `index[through] == position`.
+
+    In the space of u the cut is a plane at the distance h / |w| from the middle, with w the row of A; it meets the
+    unit ball in a circle.
+    """
+    centre, half_axes = ellipsoid[0], ellipsoid[1:].T
+    w = half_axes[through]
+    length = float(np.linalg.norm(w))
+    if length < 1e-9:
+        return None
+    distance = (position - centre[through]) / length
+    if abs(distance) >= 1:
+        return None
+    normal = w / length
+    first = np.cross(normal, np.eye(3)[int(np.argmin(np.abs(normal)))])
+    first /= np.linalg.norm(first)
+    second = np.cross(normal, first)
+    radius = np.sqrt(1 - distance**2)
+    return _round(centre + half_axes @ (distance * normal), half_axes @ (radius * first), half_axes @ (radius * second))

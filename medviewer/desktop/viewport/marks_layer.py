@@ -1,0 +1,117 @@
+"""Marks of files drawn over a picture: thin lines with a dark edge, words beside them, a star on key images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen
+
+from medviewer.desktop.theme import colour
+from medviewer.desktop.viewport.drawing import LINE, TextCache
+from medviewer.desktop.viewport.marks import Drawn, Mark, in_cut
+
+if TYPE_CHECKING:
+    from medviewer.desktop.viewport.plane_view import PlaneViewport
+
+#: Measurements that a file brings: none of the colours that mean something else here.
+MEASURED = QColor("#F0E442")
+
+_WIDTH, _CHOSEN_WIDTH, _ARM = 1.5, 2.6, 5.0
+#: Points of a line that are drawn; longer ones are thinned out to this.
+_MOST_POINTS = 20_000
+
+
+def draw_marks(painter: QPainter, view: PlaneViewport, cache: TextCache) -> None:
+    """Draw the session's marks that lie in the view's cut, and the star of a key image."""
+    session, volume = view.session, view.volume
+    if volume is None:
+        return
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
+    taken: list[QRectF] = []
+    labels: list[tuple[Mark, QPointF]] = []
+    for mark in session.marks:
+        drawn = in_cut(mark, view.axes, volume.size_kji, view.position)
+        if drawn is None:
+            continue
+        path = _path(drawn, view)
+        chosen = session.chosen_mark is not None and mark.owner == session.chosen_mark
+        _stroke(painter, path, mark, chosen)
+        if mark.label:
+            box = path.boundingRect()
+            labels.append((mark, QPointF(box.right() + 6, box.top() - 2)))
+    for mark, at in labels:
+        _write(painter, view, cache, mark, at, taken)
+    if view.axes.through == 0 and view.position in session.key_slices:
+        _star(painter, view, cache, session.key_slices[view.position])
+    painter.restore()
+
+
+def ink_of(mark: Mark) -> QColor:
+    """Violet for what no person has verified, its own colour, or that of measurements."""
+    if mark.is_ai:
+        return colour("ai")
+    return MEASURED if mark.colour is None else QColor(*mark.colour)
+
+
+def _path(drawn: Drawn, view: PlaneViewport) -> QPainterPath:
+    path = QPainterPath()
+    placing = view.placing
+    for line in drawn.lines:
+        step = max(1, len(line) // _MOST_POINTS)
+        for n, (row, column) in enumerate(line[::step]):
+            point = QPointF(*placing.to_screen(float(row), float(column)))
+            path.moveTo(point) if n == 0 else path.lineTo(point)
+    for row, column in drawn.points:
+        x, y = placing.to_screen(row, column)
+        path.moveTo(x - _ARM, y)
+        path.lineTo(x + _ARM, y)
+        path.moveTo(x, y - _ARM)
+        path.lineTo(x, y + _ARM)
+    return path
+
+
+def _stroke(painter: QPainter, path: QPainterPath, mark: Mark, chosen: bool) -> None:
+    ink = ink_of(mark)
+    width = _CHOSEN_WIDTH if chosen else _WIDTH
+    if mark.filled:
+        fill = QColor(ink)
+        fill.setAlphaF(0.35)
+        painter.fillPath(path, fill)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.strokePath(path, QPen(QColor(0, 0, 0, 150), width + 1.6))
+    pen = QPen(ink, width)
+    if mark.is_ai:
+        pen.setDashPattern([3.2, 2.2])
+        pen.setCapStyle(Qt.PenCapStyle.FlatCap)
+    painter.strokePath(path, pen)
+
+
+def _write(
+    painter: QPainter, view: PlaneViewport, cache: TextCache, mark: Mark, at: QPointF, taken: list[QRectF]
+) -> None:
+    """Words at a place, moved down past words that are there already and kept inside the view."""
+    ratio = view.devicePixelRatioF()
+    pictures = [cache.line(line, ink_of(mark), 9, False, ratio) for line in mark.label]
+    width = max(picture.width() / ratio for picture in pictures)
+    height = len(pictures) * LINE
+    x = min(max(4.0, at.x()), max(4.0, view.width() - width - 4))
+    y = min(max(4.0, at.y()), max(4.0, view.height() - height - 4))
+    box = QRectF(x, y, width, height)
+    for _ in range(24):
+        hit = next((other for other in taken if other.intersects(box)), None)
+        if hit is None:
+            break
+        box.moveTop(hit.bottom() + 1)
+    taken.append(box)
+    for n, picture in enumerate(pictures):
+        painter.drawPixmap(QPointF(box.x(), box.y() + n * LINE), picture)
+
+
+def _star(painter: QPainter, view: PlaneViewport, cache: TextCache, title: str) -> None:
+    """ "★ For Referring Provider" below the upper orientation letter."""
+    ratio = view.devicePixelRatioF()
+    words = "★ Key image" if view.brief or view.width() < 520 else f"★ {title or 'Key image'}"
+    picture = cache.line(words, MEASURED, 10, True, ratio)
+    painter.drawPixmap(QPointF((view.width() - picture.width() / ratio) / 2, 30.0), picture)
