@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from medviewer.formats.catalog import PixelLayout
 from medviewer.formats.dicom.colour import to_rgb
+from medviewer.formats.dicom.direct import decode_direct, gdcm_buffer
 from medviewer.formats.dicom.native import PixelFault, frame_bits, keep_stored_bits, stored_from_bytes
+from medviewer.formats.dicom.rle import decode_rle
 from medviewer.formats.dicom.syntaxes import DEFLATED_FRAMES, JPEG, JPEG_2000, JPEG_LS, RLE, syntax_name
 
 AnyArray = NDArray[np.generic]
@@ -49,8 +51,13 @@ class StreamHeader:
     signed: bool = False
 
 
-def decode(stream: bytes, layout: PixelLayout) -> AnyArray:
+def decode(stream: bytes, layout: PixelLayout, out: AnyArray | None = None) -> AnyArray:
     """One compressed frame as stored values, [rows, columns] or RGB [rows, columns, 3].
+
+    Args:
+        stream: the frame's bytes.
+        layout: as the header declares it.
+        out: C-contiguous [rows, columns] of the native type that may be filled and returned, instead of a new array.
 
     Raises:
         PixelFault: it is damaged, of another size than declared, or no decoder reads it.
@@ -59,7 +66,7 @@ def decode(stream: bytes, layout: PixelLayout) -> AnyArray:
     if syntax == DEFLATED_FRAMES:
         return _decode_deflated(stream, layout)
     if syntax == RLE:
-        return _decode_rle(stream, layout)
+        return decode_rle(stream, layout, out)
     head = stream_header(stream, syntax)
     if (head.rows, head.columns) != (layout.rows, layout.columns):
         raise PixelFault(
@@ -75,7 +82,10 @@ def decode(stream: bytes, layout: PixelLayout) -> AnyArray:
         values = _decode_gdcm(stream, layout, head)
         photometric = layout.photometric
     else:
-        values, photometric = _decode_pydicom(stream, layout)
+        plain = None
+        if syntax not in JPEG_2000 or head.signed == layout.signed:
+            plain = decode_direct(stream, layout, head.precision, _bits_for_decoder(layout))
+        values, photometric = (plain, layout.photometric) if plain is not None else _decode_pydicom(stream, layout)
     return _as_stored(values, layout, head, photometric)
 
 
@@ -171,31 +181,15 @@ def _bits_for_decoder(layout: PixelLayout) -> int:
 
 def _decode_gdcm(stream: bytes, layout: PixelLayout, head: StreamHeader) -> AnyArray:
     """12-bit and retired JPEG processes, which pydicom's plug-ins do not read."""
-    try:
-        import gdcm
-    except ImportError as fault:
-        raise PixelFault("no-codec", "the decoder for 12-bit JPEG is missing: pip install python-gdcm") from fault
-    fragment = gdcm.Fragment()
-    fragment.SetByteStringValue(stream)
-    fragments = gdcm.SequenceOfFragments.New()
-    fragments.AddFragment(fragment)
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    element.SetValue(fragments.__ref__())
-    image = gdcm.Image()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((layout.columns, layout.rows, 1))
-    image.SetDataElement(element)
-    kind = gdcm.PhotometricInterpretation.GetPIType(layout.photometric)
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(kind))
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(layout.transfer_syntax)))
     allocated = 8 if head.precision <= 8 else 16
     # JPEG Extended has 8 or 12 bits; streams that claim 16 (old GDCM wrote them) hold those of the header.
     stored = 8 if allocated == 8 else min(head.precision, max(9, layout.bits_stored))
-    image.SetPixelFormat(gdcm.PixelFormat(layout.samples, allocated, stored, stored - 1, int(layout.signed)))
-    raw = image.GetBuffer()
-    if raw is None:
-        raise PixelFault("bad-pixels", "the compressed picture is damaged (GDCM)")
-    data = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else bytes(raw)
+    try:
+        data = gdcm_buffer(stream, layout, allocated, stored)
+    except ImportError as fault:
+        raise PixelFault("no-codec", "the decoder for 12-bit JPEG is missing: pip install python-gdcm") from fault
+    except ValueError as fault:
+        raise PixelFault("bad-pixels", "the compressed picture is damaged (GDCM)") from fault
     count = layout.rows * layout.columns * layout.samples
     if len(data) < count * allocated // 8:
         raise PixelFault("bad-pixels", "the compressed picture is damaged (GDCM)")
@@ -232,47 +226,6 @@ def _j2k_sign(values: AnyArray, layout: PixelLayout, head: StreamHeader) -> AnyA
     if head.signed == layout.signed or head.precision >= 8 * values.dtype.itemsize:
         return values.view(values.dtype.str.replace("u" if layout.signed else "i", "i" if layout.signed else "u"))
     return values
-
-
-def _decode_rle(stream: bytes, layout: PixelLayout) -> AnyArray:
-    if len(stream) < 64:
-        raise PixelFault("truncated", "truncated: the RLE header is cut")
-    count, *offsets = struct.unpack_from("<16I", stream)
-    width = max(1, layout.bits_allocated // 8)
-    if count != layout.samples * width:
-        raise PixelFault("bad-pixels", f"{count} RLE segments where {layout.samples * width} must be")
-    offsets = offsets[:count]
-    if offsets[0] != 64 or sorted(offsets) != offsets or offsets[-1] >= len(stream):
-        raise PixelFault("bad-pixels", "RLE segments lie outside the frame")
-    bits = layout.rows * layout.columns
-    length = (bits + 7) // 8 if layout.bits_allocated == 1 else bits
-    planes = []
-    for start, end in zip(offsets, [*offsets[1:], len(stream)], strict=True):
-        plane = _unpack_rle(stream[start:end], length)
-        planes.append(plane)
-    if layout.bits_allocated == 1:
-        return stored_from_bytes(planes[0].tobytes(), 0, layout, big_endian=False, swap=False)
-    values = np.empty((layout.rows, layout.columns, layout.samples), dtype=layout.dtype)
-    raw = values.view(np.uint8).reshape(layout.rows, layout.columns, layout.samples, width)
-    for n, plane in enumerate(planes):  # the most significant byte of each sample comes first
-        raw[:, :, n // width, width - 1 - n % width] = plane.reshape(layout.rows, layout.columns)
-    keep_stored_bits(values, layout)
-    if layout.samples == 1:
-        return values[:, :, 0]
-    return to_rgb(values, layout.bits_stored) if layout.photometric in ("YBR_FULL", "YBR_FULL_422") else values
-
-
-def _unpack_rle(data: bytes, length: int) -> NDArray[np.uint8]:
-    """One PackBits segment (PS3.5 G.3)."""
-    from rle.rle import decode_segment  # type: ignore[import-not-found]
-
-    try:
-        plane = np.frombuffer(decode_segment(data), dtype=np.uint8)
-    except Exception as fault:
-        raise PixelFault("bad-pixels", "an RLE segment is damaged") from fault
-    if plane.size < length:
-        raise PixelFault("truncated", f"truncated: an RLE segment holds {plane.size} of {length} bytes")
-    return plane[:length]
 
 
 def _decode_deflated(stream: bytes, layout: PixelLayout) -> AnyArray:

@@ -55,6 +55,8 @@ def _items(file: BinaryIO, start: int, size: int) -> tuple[list[int], list[Fragm
     head = file.read(8)
     if head[:4] != _ITEM:
         raise PixelFault("bad-pixels", "the compressed data does not begin with an offset table")
+    if len(head) < 8:
+        raise PixelFault("truncated", "truncated: the file ends where the compressed data begins")
     length = struct.unpack("<I", head[4:])[0]
     if length > size - start - 8:
         raise PixelFault("truncated", "truncated: the offset table reaches beyond the end of the file")
@@ -103,10 +105,18 @@ def _by_marker(file: BinaryIO, fragments: list[Fragment]) -> list[list[Fragment]
     return frames
 
 
-def read_fragments(file: BinaryIO, fragments: list[Fragment]) -> bytes:
-    """The bytes of one frame."""
-    parts = []
+def read_fragments(file: BinaryIO, fragments: list[Fragment], room: memoryview) -> None:
+    """Read the bytes of one frame into `room`, which is as long as they are.
+
+    Raises:
+        PixelFault: the file has become shorter.
+    """
+    at = 0
     for offset, length in fragments:
         file.seek(offset)
-        parts.append(file.read(length))
-    return b"".join(parts)
+        end = at + length
+        while at < end:
+            count = file.readinto(room[at:end])  # type: ignore[attr-defined]
+            if not count:
+                raise PixelFault("truncated", "truncated: compressed data reaches beyond the end of the file")
+            at += count

@@ -1,7 +1,7 @@
 """Stored values of one frame of a file, whatever its transfer syntax.
 
-The few last files stay open, so that frames of a multi-frame file are found without reading it again. Decoding
-a frame is thread-safe.
+The few last files stay open, so that frames of a multi-frame file are found without reading it again. Compressed
+frames are decoded in child processes (`decoding`). Decoding a frame is thread-safe.
 """
 
 from __future__ import annotations
@@ -20,9 +20,18 @@ from numpy.typing import NDArray
 
 from medviewer.formats import source
 from medviewer.formats.catalog import FrameRef, PixelLayout
-from medviewer.formats.dicom import codecs
 from medviewer.formats.dicom import tags as T
-from medviewer.formats.dicom.elements import DEFLATED_LE, EXPLICIT_BE, Header, HeaderFault, inflate, parse_header
+from medviewer.formats.dicom.decoding.pool import pool
+from medviewer.formats.dicom.decoding.process import EncodedFrame
+from medviewer.formats.dicom.elements import (
+    DEFLATED_LE,
+    EXPLICIT_BE,
+    Elements,
+    Header,
+    HeaderFault,
+    inflate,
+    parse_header,
+)
 from medviewer.formats.dicom.fragments import Fragment, locate_frames, read_fragments
 from medviewer.formats.dicom.native import PixelFault, frame_bits, is_direct, read_direct, stored_from_bytes
 from medviewer.formats.dicom.syntaxes import NATIVE
@@ -138,16 +147,16 @@ def read_stored(frame: FrameRef, out: AnyArray | None = None) -> AnyArray:
                 read_direct(opened.file, offset, layout, target)
         return target
     try:
-        values = _read_slowly(frame, layout)
+        values = _read_slowly(frame, layout, out)
     except HeaderFault as fault:
         raise PixelFault(fault.code, fault.reason) from fault
-    if out is None:
+    if out is None or values is out:
         return values
     out[...] = values
     return out
 
 
-def _read_slowly(frame: FrameRef, layout: PixelLayout) -> AnyArray:
+def _read_slowly(frame: FrameRef, layout: PixelLayout, out: AnyArray | None) -> AnyArray:
     opened = _FILES.get(frame.path)
     if layout.transfer_syntax in NATIVE:
         bits = frame_bits(layout)
@@ -165,6 +174,27 @@ def _read_slowly(frame: FrameRef, layout: PixelLayout) -> AnyArray:
                 opened.file.seek(opened.header.pixel_offset + start)
                 data = opened.file.read(length)
         return stored_from_bytes(data, first_bit - 8 * start, layout, big_endian=big, swap=swap)
+    return pool().decode(encoded_frame(frame, out))
+
+
+def is_encoded(frame: FrameRef) -> bool:
+    """True for a frame of a DICOM file whose pixels are compressed."""
+    return frame.layout is not None and frame.layout.transfer_syntax not in NATIVE
+
+
+def encoded_frame(frame: FrameRef, out: AnyArray | None = None) -> EncodedFrame:
+    """Where the compressed bytes of a frame lie, for a decoding process.
+
+    Raises:
+        PixelFault: they cannot be found.
+        OSError, SourceFault: the file cannot be read.
+    """
+    layout = frame.layout
+    assert layout is not None
+    try:
+        opened = _FILES.get(frame.path)
+    except HeaderFault as fault:
+        raise PixelFault(fault.code, fault.reason) from fault
     with opened.lock:
         if opened.frames is None:
             opened.frames = locate_frames(
@@ -172,13 +202,25 @@ def _read_slowly(frame: FrameRef, layout: PixelLayout) -> AnyArray:
             )
         if frame.frame >= len(opened.frames):
             raise PixelFault("truncated", f"frame {frame.frame + 1} is missing: only {len(opened.frames)} are there")
-        stream = read_fragments(opened.file, opened.frames[frame.frame])
+        fragments = opened.frames[frame.frame]
+
+    def fill(room: memoryview) -> None:
+        with opened.lock:
+            read_fragments(opened.file, fragments, room)
+
+    return EncodedFrame(sum(length for _, length in fragments), fill, layout, out)
+
+
+def elements_of(path: Path) -> Elements:
+    """The elements of a file's top level that a scan reads, with their values.
+
+    Raises:
+        PixelFault: its header is damaged. OSError, SourceFault: it cannot be read any more.
+    """
     try:
-        return codecs.decode(stream, layout)
-    except PixelFault:
-        raise
-    except Exception as fault:  # a hostile frame costs a sentence
-        raise PixelFault("bad-pixels", f"the compressed picture is damaged ({type(fault).__name__})") from fault
+        return _FILES.get(path).header.data
+    except HeaderFault as fault:
+        raise PixelFault(fault.code, fault.reason) from fault
 
 
 def palette_of(path: Path) -> tuple[NDArray[np.uint8], int] | None:
