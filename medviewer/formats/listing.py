@@ -30,7 +30,7 @@ def _nothing() -> None:
 def list_files(paths: Sequence[Path], check: Callable[[], None] = _nothing) -> Listing:
     """All files below the paths, those of a folder before those of its subfolders; no file twice.
 
-    Links to files are followed, links to folders are not.
+    Links to files are followed where they stay below the folder that is searched; links to folders are not.
 
     Args:
         paths: folders, files, archives and their members.
@@ -72,6 +72,9 @@ def _list_folder(root: str, listing: Listing, check: Callable[[], None]) -> None
                 if entry.is_dir(follow_symlinks=False):
                     below.append(entry.path)
                     continue
+                if entry.is_symlink() and leads_out(entry.path, root):
+                    listing.refused.append(Skipped(Path(entry.path), _LEADS_OUT, "outside-folder"))
+                    continue
                 state = entry.stat()
             except OSError:  # a link to nothing; reading it will say so
                 listing.files.append((entry.path, None))
@@ -79,6 +82,15 @@ def _list_folder(root: str, listing: Listing, check: Callable[[], None]) -> None
             if not stat.S_ISDIR(state.st_mode):
                 listing.files.append((entry.path, state))
         pending += reversed(below)
+
+
+_LEADS_OUT = "a link that leads out of the folder; open what it leads to by itself"
+
+
+def leads_out(path: str, root: str) -> bool:
+    """True for a link to something that is there and does not lie below the folder that is searched."""
+    target = Path(path).resolve(strict=True)
+    return not target.is_relative_to(Path(root).resolve())
 
 
 def _once(files: Sequence[File]) -> Iterator[File]:

@@ -229,7 +229,7 @@ def _read_chunk(files: Sequence[File], request: _Request, context: JobContext) -
             break
         found.files += 1
         path = Path(name)
-        if path in request.leave_out:
+        if request.leave_out and path in request.leave_out:
             found.skipped.append(request.leave_out[path])
             continue
         try:

@@ -36,6 +36,8 @@ MAX_PIXEL_BYTES = 64 << 30
 
 #: Frames of one file; whole-slide pictures have some hundred thousand.
 MAX_FRAMES = 1_000_000
+#: A compressed frame of more bytes than this may not be packed tighter than by this ratio.
+TIGHT_FROM, MAX_TIGHTNESS = 128 << 20, 200
 #: A compressed frame has one fragment at least, and that has a head.
 _FRAGMENT_HEAD = 8
 
@@ -135,6 +137,7 @@ def read_file_header(path: Path, header: Header, size: int, take: Take = work_ou
     planes, plane_faults = frame_planes(data, layout.frames, sop_class, series.modality, take)
     text, text_faults = take(_stack_text, data)
     overlays, overlay_faults = take(_overlays, data, layout)
+    picture = take(_picture_facts, data, layout)
     native = layout.transfer_syntax in NATIVE and not header.deflated
     little = layout.transfer_syntax != "1.2.840.10008.1.2.2"
     return ImageFile(
@@ -154,16 +157,16 @@ def read_file_header(path: Path, header: Header, size: int, take: Take = work_ou
         acquisition_number=series.acquisition_number,
         text=text,
         faults=(*layout_faults, *plane_faults, *text_faults, *take(_other_faults, data), *overlay_faults),
-        padding=take(_padding, data, layout),
-        inverted=take(_inverted, data, layout),
-        unit=take(_unit, data, layout),
-        frame_times_ms=take(_frame_times, data, layout.frames),
+        padding=picture.padding,
+        inverted=picture.inverted,
+        unit=picture.unit,
+        frame_times_ms=picture.frame_times_ms,
         is_localizer=series.is_localizer,
-        mosaic=take(read_mosaic, data, series.image_type, layout),
+        mosaic=picture.mosaic,
         order_time=take(_order_time, data),
         overlays=overlays,
-        display_fps=take(_display_fps, data),
-        sweeps=data.integer(T.PLAYBACK) == 1,
+        display_fps=picture.display_fps,
+        sweeps=picture.sweeps,
     )
 
 
@@ -193,8 +196,29 @@ def _series_facts(data: Elements) -> _SeriesFacts:
     )
 
 
-def _inverted(data: Elements, layout: PixelLayout) -> bool:
-    return layout.photometric == "MONOCHROME1" or data.text(T.PRESENTATION_SHAPE).upper() == "INVERSE"
+@dataclass(frozen=True, slots=True)
+class _PictureFacts:
+    """What the pixels mean, as `ImageFile` has it."""
+
+    padding: tuple[int, int] | None
+    inverted: bool
+    unit: str
+    frame_times_ms: tuple[float, ...]
+    mosaic: Mosaic | None
+    display_fps: float | None
+    sweeps: bool
+
+
+def _picture_facts(data: Elements, layout: PixelLayout) -> _PictureFacts:
+    return _PictureFacts(
+        padding=_padding(data, layout),
+        inverted=layout.photometric == "MONOCHROME1" or data.text(T.PRESENTATION_SHAPE).upper() == "INVERSE",
+        unit=_unit(data, layout),
+        frame_times_ms=_frame_times(data, layout.frames),
+        mosaic=read_mosaic(data, data.texts(T.IMAGE_TYPE), layout),
+        display_fps=_display_fps(data),
+        sweeps=data.integer(T.PLAYBACK) == 1,
+    )
 
 
 def _order_time(data: Elements) -> str:
@@ -219,7 +243,7 @@ def _object(path: Path, header: Header, kind: str, sop_class: str, charsets: Seq
     return ObjectFile(
         path=path,
         kind=kind,
-        summary=" - ".join(part for part in parts if part),
+        summary=one_line(" - ".join(part for part in parts if part)),
         patient=one_line(decode(data.bytes(T.PATIENT_NAME), charsets, is_name=True)[0]),
         sop_instance_uid=data.text(T.SOP_INSTANCE),
         study_uid=data.text(T.STUDY_UID),
@@ -309,6 +333,10 @@ def _layout(
         frames = most
     if frames > MAX_FRAMES:
         raise HeaderFault("too-large", f"{frames} frames in one file")
+    frame_bytes = rows * columns * samples * max(8, allocated) // 8
+    if not native and frame_bytes > max(TIGHT_FROM, MAX_TIGHTNESS * (size - header.pixel_offset)):
+        what = f"declares {rows} x {columns} pixels ({frame_bytes >> 20} MB) in a file of {size >> 10} kB: refused"
+        raise HeaderFault("too-large", what)
     if rows * columns * samples * max(8, allocated) // 8 * frames > MAX_PIXEL_BYTES:
         raise HeaderFault("too-large", f"{frames} frames of {rows} x {columns} would need more than 64 GB")
     layout = PixelLayout(

@@ -17,6 +17,8 @@ from medviewer.formats.dicom.pattern import Pattern, make
 
 #: Kinds of headers that are remembered, the last ones used.
 _KEPT = 12
+#: The files of one series differ in fewer elements; more are joined where otherwise too many kinds would be remembered.
+_NARROW = 12
 #: What is read of a file at first: at least, before anything is known, and at most.
 _LEAST_READ, _FIRST_READ, _MOST_READ = 4096, 16384, 65536
 #: Headers of one kind differ in length by less than this.
@@ -70,12 +72,12 @@ class HeaderReader:
         made = make(buffer, spans, header)
         if made is None:
             return
-        for n, known in enumerate(self._patterns):
-            wider = known.widened(buffer, spans, header)
-            if wider is not None:
-                self._patterns.pop(n)
-                made = wider
-                break
+        wider = {n: w for n, p in enumerate(self._patterns) if (w := p.widened(buffer, spans, header)) is not None}
+        if wider:
+            nearest = min(wider, key=lambda n: wider[n].width)
+            if wider[nearest].width <= _NARROW or len(self._patterns) >= _KEPT:
+                made = wider[nearest]
+                self._patterns.pop(nearest)
         self._patterns.insert(0, made)
         del self._patterns[_KEPT:]
         reach = max((p.reach for p in self._patterns if p.reach <= _MOST_READ), default=_FIRST_READ) + _SLACK

@@ -302,13 +302,8 @@ _WINDOWS = _with_faults(_windows)
 
 
 def _classic_keys(data: Elements, take: Take = work_out) -> Keys:
-    """Apart from the two times of day nearly all files of a stack have the same ones."""
-    return (
-        *take(_acquisition_keys, data),
-        *take(_acquisition_time_key, data),
-        *take(_contrast_keys, data),
-        *take(_content_time_key, data),
-    )
+    """Apart from the times of day nearly all files of a stack have the same ones."""
+    return (*take(_acquisition_keys, data), *take(_time_keys, data))
 
 
 def _present(*keys: tuple[str, float | str | None]) -> Keys:
@@ -332,21 +327,17 @@ def _acquisition_keys(data: Elements) -> Keys:
         ("image type", "\\".join(data.texts(T.IMAGE_TYPE)[2:])),
         ("stack", data.text(T.STACK_ID)),
         ("phase", data.number(T.CARDIAC_PHASE)),
+        ("kernel", data.text(T.KERNEL)),
+        ("contrast", data.text(T.CONTRAST_AGENT)),
+        ("kV", data.number(T.KVP)),
     )
 
 
-def _acquisition_time_key(data: Elements) -> Keys:
-    return _present(("acquisition time", data.text(T.ACQUISITION_DATETIME) or data.text(T.ACQUISITION_TIME)))
-
-
-def _contrast_keys(data: Elements) -> Keys:
+def _time_keys(data: Elements) -> Keys:
     return _present(
-        ("kernel", data.text(T.KERNEL)), ("contrast", data.text(T.CONTRAST_AGENT)), ("kV", data.number(T.KVP))
+        ("acquisition time", data.text(T.ACQUISITION_DATETIME) or data.text(T.ACQUISITION_TIME)),
+        ("time", data.text(T.CONTENT_TIME)),
     )
-
-
-def _content_time_key(data: Elements) -> Keys:
-    return _present(("time", data.text(T.CONTENT_TIME)))
 
 
 def _group_keys(group: Callable[[int], Elements]) -> tuple[tuple[str, float | str], ...]:

@@ -240,12 +240,14 @@ def _tiles(file: ImageFile) -> list[Picture]:
 
 def _same_spacing(a: Picture, b: Picture) -> bool:
     one, other = a.plane.spacing, b.plane.spacing
-    if one is None or other is None:
-        return one is other
+    if one is None or other is None or one == other:
+        return one == other
     return all(abs(x - y) <= 1e-3 * max(x, y) for x, y in zip(one, other, strict=True))
 
 
 def _same_orientation(a: Picture, b: Picture) -> bool:
+    if a.plane.orientation == b.plane.orientation:
+        return True
     one, other = np.asarray(a.plane.orientation), np.asarray(b.plane.orientation)
     return bool(
         np.linalg.norm(one[:3] - other[:3]) < SAME_ORIENTATION
