@@ -72,10 +72,10 @@ def _list_folder(root: str, listing: Listing, check: Callable[[], None]) -> None
                 if entry.is_dir(follow_symlinks=False):
                     below.append(entry.path)
                     continue
+                state = entry.stat()
                 if entry.is_symlink() and leads_out(entry.path, root):
                     listing.refused.append(Skipped(Path(entry.path), _LEADS_OUT, "outside-folder"))
                     continue
-                state = entry.stat()
             except OSError:  # a link to nothing; reading it will say so
                 listing.files.append((entry.path, None))
                 continue

@@ -22,6 +22,8 @@ MAX_DEPTH = 64
 MAX_ELEMENTS = 4_000_000
 #: A deflated data set may grow to this and no further.
 MAX_INFLATED = 512 << 20
+#: Up to so many bytes it may be packed as tight as it likes, beyond by this ratio.
+_FREE_INFLATED, MAX_RATIO = 64 << 20, 200
 
 PIXEL_DATA, FLOAT_PIXELS, DOUBLE_PIXELS = 0x7FE00010, 0x7FE00008, 0x7FE00009
 _PIXELS = frozenset({PIXEL_DATA, FLOAT_PIXELS, DOUBLE_PIXELS})
@@ -296,6 +298,8 @@ class _Parser:
             self.need(end, tag)
             return end, None
         items: list[Elements] = []
+        if end is not None:
+            self.need(end, tag)  # at once: what is read piece by piece is parsed again for each piece
         head = struct.Struct((">" if big else "<") + "HHI")
         while end is None or pos < end:
             self.need(pos + 8, tag)
@@ -308,6 +312,14 @@ class _Parser:
                 continue
             if which != _ITEM:
                 raise HeaderFault("bad-header", f"malformed at {tag_text(tag)}: no item where one must be")
+            self.count += 1
+            if self.count > MAX_ELEMENTS:
+                raise HeaderFault("too-large", f"more than {MAX_ELEMENTS} elements")
+            if not length:
+                pos += 8
+                if wanted:
+                    items.append(Elements(big_endian=big))
+                continue
             stop = None if length == UNDEFINED else pos + 8 + length
             if stop is not None:
                 self.need(stop, tag)
@@ -400,18 +412,19 @@ def parse_header(buffer: bytes, size: int, vr_of: Mapping[int, bytes], spans: li
 
 
 def inflate(data: bytes) -> bytes:
-    """A deflated data set (PS3.5 A.5), at most `MAX_INFLATED` bytes of it.
+    """A deflated data set (PS3.5 A.5), at most `MAX_INFLATED` bytes of it, and little from few.
 
     Raises:
         HeaderFault: it grows beyond the limit, or is no deflate stream.
     """
+    limit = min(MAX_INFLATED, max(_FREE_INFLATED, MAX_RATIO * len(data)))
     try:
         engine = zlib.decompressobj(-zlib.MAX_WBITS)
-        out = engine.decompress(data, MAX_INFLATED)
+        out = engine.decompress(data, limit)
     except zlib.error as fault:
         raise HeaderFault("bad-pixels", f"the deflated data set is damaged ({fault})") from fault
     if engine.unconsumed_tail:
-        raise HeaderFault("too-large", f"the deflated data set grows beyond {MAX_INFLATED >> 20} MB")
+        raise HeaderFault("too-large", f"the deflated data set grows beyond {limit >> 20} MB")
     return out
 
 

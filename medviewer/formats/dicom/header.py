@@ -133,6 +133,7 @@ def read_file_header(path: Path, header: Header, size: int, take: Take = work_ou
         return _object(path, header, kind, sop_class, charsets)
     there = _pixel_bytes_there(header, size)
     layout, layout_faults = take(_layout, data, header.transfer_syntax, header.pixel_tag, header.pixel_length, there)
+    _refuse_bomb(layout, header, size)
     series = take(_series_facts, data)
     planes, plane_faults = frame_planes(data, layout.frames, sop_class, series.modality, take)
     text, text_faults = take(_stack_text, data)
@@ -273,7 +274,16 @@ def pixel_layout(header: Header, size: int) -> tuple[PixelLayout, list[Quality]]
     """
     there = _pixel_bytes_there(header, size)
     layout, faults = _layout(header.data, header.transfer_syntax, header.pixel_tag, header.pixel_length, there)
+    _refuse_bomb(layout, header, size)
     return layout, list(faults)
+
+
+def _refuse_bomb(layout: PixelLayout, header: Header, size: int) -> None:
+    """Refuse a compressed frame that declares far more than its file can hold."""
+    frame = layout.rows * layout.columns * layout.samples * layout.dtype.itemsize
+    if header.pixel_length < 0 and frame > max(TIGHT_FROM, MAX_TIGHTNESS * (size - header.pixel_offset)):
+        what = f"declares {layout.rows} x {layout.columns} pixels ({frame >> 20} MB) in a file of {size >> 10} kB"
+        raise HeaderFault("too-large", f"{what}: refused")
 
 
 def _pixel_bytes_there(header: Header, size: int) -> int:
@@ -333,10 +343,6 @@ def _layout(
         frames = most
     if frames > MAX_FRAMES:
         raise HeaderFault("too-large", f"{frames} frames in one file")
-    frame_bytes = rows * columns * samples * max(8, allocated) // 8
-    if not native and frame_bytes > max(TIGHT_FROM, MAX_TIGHTNESS * (size - header.pixel_offset)):
-        what = f"declares {rows} x {columns} pixels ({frame_bytes >> 20} MB) in a file of {size >> 10} kB: refused"
-        raise HeaderFault("too-large", what)
     if rows * columns * samples * max(8, allocated) // 8 * frames > MAX_PIXEL_BYTES:
         raise HeaderFault("too-large", f"{frames} frames of {rows} x {columns} would need more than 64 GB")
     layout = PixelLayout(
