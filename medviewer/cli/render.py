@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at", type=point, metavar="X,Y,Z", help="a point in mm (LPS) that the cut goes through")
     parser.add_argument("--window", metavar="W,L or NAME", help="width and level, a preset's name, auto or file")
     parser.add_argument("--invert", action="store_true", help="invert the grey scale")
-    parser.add_argument("--overlay", type=Path, metavar="FILE", help="a segmentation to lay over it (SEG, NIfTI, NRRD)")
+    parser.add_argument(
+        "--overlay", type=Path, metavar="FILE", help="what to lay over it: SEG, RTSTRUCT, RTDOSE, NIfTI or NRRD mask"
+    )
     parser.add_argument(
         "--size", type=size, metavar="WxH", default=(900, 900), help="size of the picture in pixels (900x900)"
     )
@@ -51,10 +53,13 @@ def run(arguments: argparse.Namespace) -> int:
         ),
         arguments.out,
     )
+    over = written.get("overlay", {})
     if arguments.json:
         from medviewer.cli.output import print_json
 
         print_json(written)
     else:
         print(f"{arguments.out}: {written['plane']} cut {written['slice'] + 1} of {written['slices']}")
+        for note in (*over.get("notes", ()), *over.get("refused", ())):
+            print(f"  {note}")
     return 0
