@@ -49,11 +49,11 @@ def encapsulated(data: FileDataset, streams: list[bytes], syntax: str, path: Pat
     return samples.save(data, path)
 
 
-def big_endian(data: FileDataset, raw: bytes, path: Path) -> Path:
-    """Big endian with the pixels' bytes as they are given, VR OW."""
+def big_endian(data: FileDataset, raw: bytes, path: Path, vr: str = "OW") -> Path:
+    """Big endian with the pixels' bytes as they are given."""
     data.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
     data.PixelData = raw
-    data["PixelData"].VR = "OW"
+    data["PixelData"].VR = vr
     dcmwrite(path, data, little_endian=False, implicit_vr=False, enforce_file_format=True)
     return path
 
@@ -79,6 +79,15 @@ def test_both_ways_of_writing_32_bit_pixels_in_big_endian(signed: bool, tmp_path
     for name, raw in (("words.dcm", words_swapped(little)), ("whole.dcm", whole)):
         data = samples.picture(picture, BitsStored=20, HighBit=19)
         assert np.array_equal(values_of(big_endian(data, raw, tmp_path / name))[0], picture), name
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_words_under_ob_in_big_endian(order: str, tmp_path: Path) -> None:
+    """OB must not hold them; who writes them there keeps the order of bytes (DCMTK) or swaps them all the same."""
+    picture = hills(12)
+    raw = picture.astype(picture.dtype.newbyteorder(order)).tobytes()  # type: ignore[arg-type]
+    data = samples.picture(picture, BitsStored=12, HighBit=11)
+    assert np.array_equal(values_of(big_endian(data, raw, tmp_path / "ob.dcm", "OB"))[0], picture)
 
 
 def test_luminance_and_colour_differences_of_twelve_bits(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ _ONLY_GDCM = frozenset({"1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55"})
 _EXTENDED = "1.2.840.10008.1.2.4.51"
 #: JPEG 2000 Part 2 streams that use nothing of part 2 but its transfer syntax are decoded as part 1.
 _PART_2 = {"1.2.840.10008.1.2.4.92": "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.93": "1.2.840.10008.1.2.4.91"}
+#: OpenJPEG may refuse more.
+_MOST_J2K_BITS = 24
 #: SOFn markers: C0 to CF without DHT, JPG and DAC; F7 is JPEG-LS.
 _SOF = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _BARE = frozenset({0x01, *range(0xD0, 0xD8)})
@@ -85,7 +87,9 @@ def decode(stream: bytes, layout: PixelLayout, out: AnyArray | None = None) -> A
         plain = None
         if syntax not in JPEG_2000 or head.signed == layout.signed:
             plain = decode_direct(stream, layout, head.precision, _bits_for_decoder(layout))
-        values, photometric = (plain, layout.photometric) if plain is not None else _decode_pydicom(stream, layout)
+        values, photometric = (
+            (plain, layout.photometric) if plain is not None else _decode_pydicom(stream, layout, head.precision)
+        )
     return _as_stored(values, layout, head, photometric)
 
 
@@ -136,7 +140,7 @@ def _j2k_header(stream: bytes) -> StreamHeader:
     return StreamHeader(y1 - y0, x1 - x0, components, (depth & 0x7F) + 1, bool(depth & 0x80))
 
 
-def _decode_pydicom(stream: bytes, layout: PixelLayout) -> tuple[AnyArray, str]:
+def _decode_pydicom(stream: bytes, layout: PixelLayout, precision: int) -> tuple[AnyArray, str]:
     """Values as the decoder gives them and the colour model they are in."""
     from pydicom.encaps import encapsulate
     from pydicom.pixels import get_decoder
@@ -168,6 +172,8 @@ def _decode_pydicom(stream: bytes, layout: PixelLayout) -> tuple[AnyArray, str]:
                 encapsulate([stream]), index=0, raw=True, validate=True, decoding_plugin=plugin, **options
             )
     except Exception as fault:  # plug-ins raise whatever they like
+        if precision > _MOST_J2K_BITS:
+            raise PixelFault("no-codec", f"no decoder for JPEG 2000 of {precision} bits") from fault
         raise PixelFault("bad-pixels", f"the compressed picture is damaged ({type(fault).__name__})") from fault
     return values, str(facts["photometric_interpretation"])
 

@@ -23,6 +23,8 @@ _NARROW = 12
 _LEAST_READ, _FIRST_READ, _MOST_READ = 4096, 16384, 65536
 #: Headers of one kind differ in length by less than this.
 _SLACK = 256
+#: Longer headers are not remembered: their bytes would be kept.
+_MOST_KEPT = 1 << 20
 
 
 class HeaderReader:
@@ -64,7 +66,7 @@ class HeaderReader:
         spans: list[Span] = []
         buffer, header = read_header(path, start, size, spans)
         result = read_file_header(path, header, size)
-        if isinstance(result, ImageFile):
+        if isinstance(result, ImageFile) and len(buffer) <= _MOST_KEPT:
             self._learn(buffer, spans, header)
         return result
 

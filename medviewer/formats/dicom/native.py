@@ -94,8 +94,8 @@ def stored_from_bytes(data: bytes, bit_offset: int, layout: PixelLayout, *, big_
     dtype = layout.dtype.newbyteorder(">" if big_endian else "<")
     values: AnyArray = raw.view(dtype).astype(layout.dtype)
     keep_stored_bits(values, layout)
-    if swap and layout.bits_allocated == 32:
-        values = _smoother(values, _low_word_first(raw, layout))
+    if big_endian and not layout.float_bits and layout.bits_allocated in ((32,) if swap else (16, 32)):
+        values = _smoother(_other_reading(raw, layout, in_words=swap), values)
     if samples == 1:
         return values.reshape(rows, columns)
     if layout.planar == 1:
@@ -105,18 +105,23 @@ def stored_from_bytes(data: bytes, bit_offset: int, layout: PixelLayout, *, big_
     return to_rgb(values, layout.bits_stored) if layout.photometric == "YBR_FULL" else values
 
 
-def _low_word_first(raw: NDArray[np.uint8], layout: PixelLayout) -> AnyArray:
-    """32-bit pixels as PS3.5 annex D has them in OW of big endian: the low word first, bytes swapped within words."""
-    words = raw.view(">u2").reshape(-1, 2).astype(np.uint32)
-    values: AnyArray = (words[:, 1] << 16 | words[:, 0]).view(layout.dtype)
+def _other_reading(raw: NDArray[np.uint8], layout: PixelLayout, *, in_words: bool) -> AnyArray:
+    """Pixels of a big endian file as the letter of the standard has them, where many writers do not keep to it.
+
+    In OW the low 16-bit word of a 32-bit pixel comes first and only bytes within words are swapped (PS3.5 annex D);
+    bytes of OB are never swapped, not even those of wider pixels (which OB must not hold).
+    """
+    values: AnyArray
+    if in_words:
+        words = raw.view(">u2").reshape(-1, 2).astype(np.uint32)
+        values = (words[:, 1] << 16 | words[:, 0]).view(layout.dtype)
+    else:
+        values = raw.view(layout.dtype.newbyteorder("<")).astype(layout.dtype)
     keep_stored_bits(values, layout)
     return values
 
 
 def _smoother(one: AnyArray, other: AnyArray) -> AnyArray:
-    """The smoother of two readings of one picture: writers differ, and no element says which way they went.
-
-    DCMTK and GDCM write 32-bit pixels word by word, others reverse all four bytes.
-    """
+    """The smoother of two readings of one picture: no element says which way a writer went. In doubt the first."""
     rough = [float(np.abs(np.diff(values.astype(np.float64))).sum()) for values in (one, other)]
     return other if rough[1] < rough[0] else one
