@@ -6,7 +6,8 @@ Palette stacks keep their indices.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,14 @@ from numpy.typing import NDArray
 from medviewer.errors import BadInput, MedviewerError, MissingHere
 from medviewer.formats.catalog import FrameRef, Stack
 from medviewer.formats.dicom.colour import eight_bit, expand_palette, luminance
+from medviewer.formats.dicom.decoding.series import Wanted, decode_series
+from medviewer.formats.dicom.graphics import frame_graphics
 from medviewer.formats.dicom.native import PixelFault
-from medviewer.formats.dicom.pixels import palette_of, read_stored
+from medviewer.formats.dicom.pixels import encoded_frame, is_encoded, palette_of, read_stored
 from medviewer.formats.source import SourceFault
 from medviewer.jobs import JobContext
 from medviewer.volume.lut import LookupTable
+from medviewer.volume.overlay_plane import FrameGraphics
 from medviewer.volume.volume import Volume
 
 AnyArray = NDArray[np.generic]
@@ -109,7 +113,11 @@ def read_slice(stack: Stack, volume: Volume, k: int, time: int = 0) -> None:
 
 def _sentence(frame: FrameRef, fault: PixelFault | SourceFault | OSError) -> MedviewerError:
     if isinstance(fault, OSError):
-        return BadInput(f"a picture cannot be read any more: {fault.strerror or fault}", path=frame.path)
+        return BadInput(
+            f"a picture cannot be read any more: {fault.strerror or type(fault).__name__}",
+            path=frame.path,
+            remedy="connect the disk or share again, then read the study again",
+        )
     if fault.code == "no-codec":
         return MissingHere(fault.reason, path=frame.path)
     return BadInput(f"a picture cannot be shown: {fault.reason}", path=frame.path, remedy="the others still open")
@@ -150,14 +158,13 @@ def load_volume(
     middle = count // 2 if first is None else min(max(first, 0), count - 1)
     failed: list[MedviewerError] = []
     done = int(volume.loaded.sum())
-    for k in outwards(middle, count):
-        if not volume.loaded[k]:
-            try:
-                read_slice(stack, volume, k, time)
-            except (BadInput, MissingHere) as error:
-                failed.append(error)
-            done += 1
+    missing = [k for k in outwards(middle, count) if not volume.loaded[k]]
+    for _, error in _read_slices(stack, volume, missing, time, context):
+        if error is not None:
+            failed.append(error)
+        done += 1
         context.report(done, count, "reading slices")
+    context.report(done, count, "reading slices")
     if failed and not allow_missing:
         if len(failed) == 1:
             raise failed[0]
@@ -168,6 +175,37 @@ def load_volume(
             remedy=failed[0].remedy,
         )
     return volume
+
+
+def _read_slices(
+    stack: Stack, volume: Volume, wanted: Sequence[int], time: int, context: JobContext
+) -> Iterator[tuple[int, MedviewerError | None]]:
+    """Fill slices, the first wanted first: compressed ones on all cores. Gives each one's index, and why it is not read."""
+    frames = stack.at_time(time).frames
+    if len(wanted) > 1 and all(is_encoded(frames[k]) and frames[k].tile is None for k in wanted):
+        series = [_wanted(frames[k], volume, k) for k in wanted]
+        for k, fault in decode_series(series, context.token):
+            volume.loaded[k] |= fault is None
+            yield k, None if fault is None else _sentence(frames[k], fault)
+        return
+    for k in wanted:
+        try:
+            read_slice(stack, volume, k, time)
+        except (BadInput, MissingHere) as error:
+            yield k, error
+        else:
+            yield k, None
+
+
+def _wanted(frame: FrameRef, volume: Volume, k: int) -> Wanted:
+    """One compressed frame and its place in the volume."""
+    if not frame.layout or frame.layout.samples == 1:
+        return Wanted(k, partial(encoded_frame, frame, volume.voxels[k]))
+
+    def store(rgb: AnyArray) -> None:
+        volume.voxels[k] = luminance(rgb)
+
+    return Wanted(k, partial(encoded_frame, frame), store)
 
 
 def outwards(first: int, count: int) -> Iterator[int]:
@@ -211,6 +249,25 @@ def read_frame_rgb(stack: Stack, index: int) -> NDArray[np.uint8]:
     if palette is None:
         raise BadInput("the colour table is missing", path=frame.path)
     return expand_palette(values, *palette)
+
+
+def read_graphics(stack: Stack, index: int) -> FrameGraphics:
+    """What the file lays over one frame: overlay planes and shutter.
+
+    Args:
+        stack: a stack with `has_graphics`.
+        index: of the frame in `stack.frames`.
+
+    Raises:
+        BadInput, MissingHere: the file cannot be read.
+    """
+    frame = stack.frames[index]
+    spacing = stack.spacing_kji
+    aspect = spacing[1] / spacing[2] if spacing is not None else stack.pixel_aspect or 1.0
+    try:
+        return frame_graphics(frame, aspect)
+    except (PixelFault, SourceFault, OSError) as fault:
+        raise _sentence(frame, fault) from fault
 
 
 def _colours_of_file(stack: Stack, index: int) -> NDArray[np.uint8]:

@@ -131,17 +131,21 @@ def _open_archive(path: Path, data: bytes | None) -> tuple[zipfile.ZipFile, Resc
     def opened() -> BinaryIO:
         return path.open("rb") if data is None else io.BytesIO(data)
 
+    fault: Exception = zipfile.BadZipFile("no member")
     try:
-        return zipfile.ZipFile(opened()), None
-    except DAMAGE as fault:
-        found = rescue(opened())
-        if found is None:
-            raise SourceFault("unreadable", f"damaged ZIP archive ({_why(fault)})") from fault
+        archive = zipfile.ZipFile(opened())
+        if archive.infolist():
+            return archive, None
+    except DAMAGE as error:
+        fault = error
+    found = rescue(opened())
+    if found is None:
+        raise SourceFault("unreadable", f"damaged or empty ZIP archive ({_why(fault)})") from fault
     try:
         return zipfile.ZipFile(found.file), found
-    except DAMAGE as fault:
+    except DAMAGE as error:
         found.file.close()
-        raise SourceFault("unreadable", f"damaged ZIP archive ({_why(fault)})") from fault
+        raise SourceFault("unreadable", f"damaged ZIP archive ({_why(error)})") from error
 
 
 _ARCHIVES = _Archives()
@@ -313,6 +317,8 @@ def members(path: Path) -> tuple[list[Path], list[tuple[Path, SourceFault]]]:
             bad.append((member, fault))
             continue
         good.append(member)
+    if not good and not bad:
+        raise SourceFault("empty", "the archive holds folders only")
     return good, bad
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import struct
 import zipfile
 import zlib
@@ -169,7 +168,7 @@ def _link(target: str, *, outside: bool = False) -> Maker:
     def make(folder: Path) -> None:
         if outside:
             (folder.parent / "secret.dcm").write_bytes(raw(PatientName="Secret^Person"))
-        os.symlink(target, folder / "link")
+        (folder / "link").symlink_to(target)
 
     return make
 
@@ -302,7 +301,7 @@ _R14 = "NIfTI, NRRD, MHD"
 ROWS: tuple[Case, ...] = (
     Case(_R1, "no preamble", one(lambda: raw()[128:].replace(b"DICM", b"", 1)), {"bad.dcm": "shown"}),
     Case(_R1, "no meta", one(lambda: raw()[raw().index(b"\x08\x00\x16\x00UI") :]), {"bad.dcm": "shown"}),
-    Case(_R1, "wrong extension", one(lambda: raw(), "letter.docx"), {"letter.docx": "shown"}),
+    Case(_R1, "wrong extension", one(raw, "letter.docx"), {"letter.docx": "shown"}),
     Case(_R1, "0 bytes", one(b""), {"bad.dcm": "skipped empty"}, "empty file"),
     Case(_R1, "one byte", one(b"D"), {"bad.dcm": "skipped not-dicom"}),
     Case(_R1, "text", one(b"hello\n" * 40), {"bad.dcm": "skipped not-dicom"}, "looks like text"),

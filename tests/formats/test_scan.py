@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import zipfile
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydicom.data import get_testdata_file
 
-from medviewer.errors import Cancelled
+from medviewer.errors import BadInput, Cancelled
 from medviewer.formats import scan as scan_module
 from medviewer.formats import source
 from medviewer.formats.load import load_volume
@@ -249,3 +250,114 @@ def test_a_file_named_twice_is_read_once(tmp_path: Path, monkeypatch: pytest.Mon
     catalog = scan([tmp_path, paths[1], Path("s"), Path("s/001.dcm")])
     (stack,) = catalog.stacks()
     assert catalog.files == 3 and catalog.skipped == () and stack.quality == ()
+
+
+def whole_archive(folder: Path, count: int, **options: int) -> bytes:
+    """An archive of some slices, each of its own name; returned as bytes."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", options.get("method", zipfile.ZIP_DEFLATED)) as file:
+        for path in samples.series(folder / "s", along_z(count)):
+            file.write(path, f"患者/{path.name}")
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_an_archive_that_is_cut_still_gives_its_whole_members(method: int, tmp_path: Path) -> None:
+    data = whole_archive(tmp_path, 6, method=method)
+    third = data.index(b"PK\x03\x04", data.index(b"PK\x03\x04", 60) + 60)
+    (tmp_path / "cut.zip").write_bytes(data[: third + 300])
+    catalog = scan([tmp_path / "cut.zip"])
+    (stack,) = catalog.stacks()
+    assert stack.size_kji[0] == 2 and load_volume(stack).voxels.any()
+    (skip,) = catalog.skipped
+    assert skip.code == "truncated" and "its 2 whole members are read" in skip.reason and skip.path.name == "002.dcm"
+
+
+def test_an_archive_written_as_a_stream_is_rescued_too(tmp_path: Path) -> None:
+    class Pipe(io.RawIOBase):
+        """Cannot seek, so sizes follow the members."""
+
+        def __init__(self) -> None:
+            self.data = bytearray()
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: object) -> int:
+            self.data += bytes(data)  # type: ignore[call-overload]
+            return len(bytes(data))  # type: ignore[call-overload]
+
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        pipe = Pipe()
+        with zipfile.ZipFile(pipe, "w", method) as file:  # type: ignore[call-overload]
+            for path in samples.series(tmp_path / "s", along_z(3)):
+                file.writestr(path.name, path.read_bytes())
+        directory = pipe.data.index(b"PK\x01\x02")
+        (tmp_path / "cut.zip").write_bytes(pipe.data[: directory - 40])
+        catalog = scan([tmp_path / "cut.zip"])
+        (stack,) = catalog.stacks()
+        assert stack.size_kji[0] == 2 and [s.code for s in catalog.skipped] == ["truncated"]
+
+
+def test_an_archive_without_its_directory_gives_all(tmp_path: Path) -> None:
+    data = whole_archive(tmp_path, 4)
+    (tmp_path / "cut.zip").write_bytes(data[: data.index(b"PK\x01\x02") + 10])
+    (stack,) = scan([tmp_path / "cut.zip"]).stacks()
+    assert stack.size_kji[0] == 4
+
+
+def test_members_of_a_damaged_archive_fail_one_by_one(tmp_path: Path) -> None:
+    data = bytearray(whole_archive(tmp_path, 4))
+    second = data.index(b"PK\x03\x04", 60)
+    data[second + 120 : second + 160] = bytes(40)
+    (tmp_path / "bad.zip").write_bytes(data)
+    catalog = scan([tmp_path / "bad.zip"])
+    assert [s.size_kji[0] for s in catalog.stacks()] == [3]
+    assert [(s.path.name, s.code) for s in catalog.skipped] == [("001.dcm", "unreadable")]
+    assert "the archive's member is damaged" in catalog.skipped[0].reason
+
+
+def test_a_large_archive_of_zip64_opens(tmp_path: Path) -> None:
+    (path,) = samples.series(tmp_path / "s", along_z(1))
+    archive = tmp_path / "big.zip"
+    with zipfile.ZipFile(archive, "w") as file, file.open("1.dcm", "w", force_zip64=True) as member:
+        member.write(path.read_bytes())
+    assert len(list(scan([archive]).stacks())) == 1
+    data = archive.read_bytes()
+    archive.write_bytes(data[: data.index(b"PK\x01\x02")])
+    assert len(list(scan([archive]).stacks())) == 1
+
+
+def test_archives_nested_too_deep_are_said(tmp_path: Path) -> None:
+    (path,) = samples.series(tmp_path / "s", along_z(1))
+    data = path.read_bytes()
+    for depth in range(6):
+        target = io.BytesIO()
+        with zipfile.ZipFile(target, "w") as file:
+            file.writestr("a.zip" if depth else "a.dcm", data)
+        data = target.getvalue()
+    (tmp_path / "deep.zip").write_bytes(data)
+    assert [s.code for s in scan([tmp_path / "deep.zip"]).skipped] == ["zip-unsafe"]
+
+
+def test_a_file_that_goes_while_it_is_read_costs_a_sentence(tmp_path: Path) -> None:
+    paths = samples.series(tmp_path, along_z(4))
+    (stack,) = scan([tmp_path]).stacks()
+    paths[1].unlink()
+    paths[2].write_bytes(paths[2].read_bytes()[:-40])
+    with pytest.raises(BadInput) as error:
+        load_volume(stack)
+    assert "2 of 4 pictures could not be read" in error.value.sentence
+    volume = load_volume(stack, allow_missing=True)
+    assert volume.loaded.tolist() == [True, False, False, True]
+
+
+def test_a_share_that_goes_is_said_and_may_come_back(tmp_path: Path) -> None:
+    samples.series(tmp_path / "share", along_z(3))
+    (stack,) = scan([tmp_path / "share"]).stacks()
+    (tmp_path / "share").rename(tmp_path / "gone")
+    with pytest.raises(BadInput) as error:
+        load_volume(stack)
+    assert "3 of 3 pictures could not be read" in error.value.sentence and "again" in error.value.sentence
+    (tmp_path / "gone").rename(tmp_path / "share")
+    assert load_volume(stack).loaded.all()
