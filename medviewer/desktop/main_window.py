@@ -23,9 +23,12 @@ from medviewer.desktop import theme
 from medviewer.desktop.banner import Banner
 from medviewer.desktop.documents import Documents
 from medviewer.desktop.empty_state import EmptyState
+from medviewer.desktop.film import Film
 from medviewer.desktop.jobs import Job, Jobs, sentence_of
 from medviewer.desktop.keys import Keymap
+from medviewer.desktop.moments import Moments
 from medviewer.desktop.opening import Opener
+from medviewer.desktop.overlays import ObjectOverlays
 from medviewer.desktop.panels.document import DocumentPanel
 from medviewer.desktop.reading_actions import register_reading_actions
 from medviewer.desktop.series_panel import SeriesPanel
@@ -33,6 +36,7 @@ from medviewer.desktop.services import Actions, Services
 from medviewer.desktop.session import Changes, ReadingSession
 from medviewer.desktop.status_line import StatusLine
 from medviewer.desktop.thumbnails import Thumbnails
+from medviewer.desktop.time_bar import TimeBar
 from medviewer.desktop.tool_protocol import Tool, look_of
 from medviewer.desktop.top_bar import TopBar
 from medviewer.desktop.viewport.plane_view import PlaneViewport
@@ -80,6 +84,10 @@ class MainWindow(QMainWindow):
         self.opener = Opener(self.session, self.services, self)
         self.grid = ViewGrid(self.session, self.services, self.tools)
         self.grid.source.colour_frame = self.opener.colour_frame
+        self.grid.source.graphics_of = self.opener.graphics_of
+        self.moments = Moments(self.session, self.opener, self.services)
+        self.film = Film(self.session, self.opener, self.moments)
+        self.moments.changed.connect(lambda: self.grid.set_notes(self.opener.time_note()))
         self.thumbnails = Thumbnails(self)
         self._last_tool = self.session.tool
         register_reading_actions(self)
@@ -92,6 +100,13 @@ class MainWindow(QMainWindow):
             self.document,
             self._choose_stack,
             lambda shown: self.series.mark_objects(shown, "documents"),
+            self,
+        )
+        self.overlays = ObjectOverlays(
+            self.session,
+            self.services,
+            self._choose_stack,
+            lambda shown: self.series.mark_objects(shown, "overlays"),
             self,
         )
         self.right = self._make_right()
@@ -140,6 +155,7 @@ class MainWindow(QMainWindow):
         middle.setSpacing(0)
         middle.addWidget(self.banner)
         middle.addWidget(pictures, 1)
+        middle.addWidget(TimeBar(self.film, self.actions_table, self.keymap))
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
@@ -328,13 +344,21 @@ class MainWindow(QMainWindow):
     # -- menu ------------------------------------------------------------------------------------------------------
 
     def _show_menu(self, view: PlaneViewport, where: QPoint) -> None:
-        from medviewer.desktop.presets import presets, why_no_presets
+        from medviewer.desktop.presets import file_window_text, presets, why_no_presets
 
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         volume = self.session.volume
-        if volume is not None and why_no_presets(volume) is None:
+        stack = self.session.stack
+        own = () if stack is None else stack.windows
+        has_presets = volume is not None and why_no_presets(volume) is None
+        if own or has_presets:
             windows = menu.addMenu("Window")
+            for window in own:
+                windows.addAction(file_window_text(window), partial(self.session.set_window, window))
+            if own and has_presets:
+                windows.addSeparator()
+        if volume is not None and has_presets:
             for preset in presets(volume.modality):
                 label = f"{preset.name}    {preset.window.width:.0f} / {preset.window.level:.0f}"
                 windows.addAction(label, partial(self.session.set_window, preset.window))
@@ -346,7 +370,11 @@ class MainWindow(QMainWindow):
             ("layout", "One view or three planes"),
             ("crosshair", "Crosshair"),
             ("text", "Text"),
+            ("file-overlays", "Overlay planes of the file"),
+            ("shutter", "Shutter of the file"),
         ):
+            if action in ("file-overlays", "shutter") and self.actions_table.why_not(action) is not None:
+                continue
             entry = menu.addAction(f"{text}  {self.keymap.hint(action)}", partial(self.actions_table.do, action))
             entry.setEnabled(self.actions_table.why_not(action) is None)
         menu.addSeparator()

@@ -24,6 +24,7 @@ from medviewer.desktop.presets import first_window
 from medviewer.desktop.services import Services
 from medviewer.desktop.session import Changes, ReadingSession
 from medviewer.jobs import JobContext
+from medviewer.volume.overlay_plane import FrameGraphics
 from medviewer.volume.volume import Volume
 from medviewer.volume.window import Window
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 #: Volumes that are kept beside the shown one, so that going back is instant; bytes, and their number.
 KEPT_BYTES, KEPT_VOLUMES = 1_500_000_000, 6
+
+#: Colours of frames that are kept so that a cine plays from memory, bytes.
+COLOURS_BYTES = 600_000_000
 
 #: How many recently opened paths are remembered.
 RECENT = 10
@@ -59,6 +63,7 @@ class Opener(QObject):
         self._wanted_id: str | None = None
         self._kept: OrderedDict[str, Volume] = OrderedDict()
         self._colours: dict[int, NDArray[np.uint8]] = {}
+        self._graphics: dict[int, FrameGraphics | None] = {}
         self._asked: set[int] = set()
         self.whole: Stack | None = None
         self.time = 0
@@ -122,19 +127,24 @@ class Opener(QObject):
 
     # -- showing ---------------------------------------------------------------------------------------------------
 
-    def show_stack(self, stack: Stack, time: int = 0) -> None:
-        """Show a stack (of a 4-D one, a time): the middle slice first, then outwards."""
+    def show_stack(self, stack: Stack, time: int = 0, place_kji: NDArray[np.float64] | None = None) -> None:
+        """Show a stack (of a 4-D one, a time): the middle slice first, then outwards.
+
+        `place_kji` is where the crosshair goes; by default it stays, or goes to the middle of another stack.
+        """
         one = stack.at_time(time)
         if self._session.stack is not None and self._session.stack.id == one.id and self._session.volume is not None:
             return
         same = self.whole is not None and self.whole.id == stack.id
-        keep = (self._session.crosshair_kji.copy(), self._session.window) if same else None
+        place = self._session.crosshair_kji.copy() if place_kji is None else place_kji
+        keep = (place, self._session.window) if same else None
         if self._load is not None:
             self._load.cancel()
         self._wanted_id = one.id
         self._asked.clear()
         self._colours = {}
         colours = self._colours
+        self._graphics = {}
         self.whole, self.time = stack, time
         kept = self._kept.get(one.id)
         if kept is not None:
@@ -181,7 +191,7 @@ class Opener(QObject):
             self._load = None
             partial(volume)
             self._session.slices_arrived(range(volume.size_kji[0]))
-            self._keep(one.id, volume)
+            self.keep(one.id, volume)
             self.loaded.emit()
 
         def failed(sentence: str) -> None:
@@ -205,6 +215,19 @@ class Opener(QObject):
         self._session.show(stack, volume, first_window(stack, volume) if keep is None else keep[1])
         if keep is not None:
             self._session.move_crosshair(keep[0])
+
+    def show_ready(self, stack: Stack, volume: Volume, window: Window, place_kji: NDArray[np.float64]) -> None:
+        """Show a volume that is in memory at a place: another time, or the upright form of the shown stack."""
+        if self._load is not None:
+            self._load.cancel()
+            self._load = None
+        self._wanted_id = stack.id
+        self.forget_frames()
+        self._show(stack, volume, (place_kji, window))
+        if not stack.derived_from:
+            self.keep(stack.id, volume)
+        self.shown.emit()
+        self.loaded.emit()
 
     def time_note(self) -> tuple[str, ...]:
         """Which time of a 4-D stack is shown, for the picture; nothing for others."""
@@ -231,7 +254,7 @@ class Opener(QObject):
                 return load.read_frame_rgb(stack, k)
 
             def done(rgb: NDArray[np.uint8]) -> None:
-                if len(colours) > 64:
+                if sum(kept.nbytes for kept in colours.values()) > COLOURS_BYTES:
                     colours.clear()
                     self._asked.clear()
                 colours[k] = rgb
@@ -246,6 +269,39 @@ class Opener(QObject):
                 priority=20,
             )
         return frame
+
+    def graphics_of(self, k: int) -> FrameGraphics | None:
+        """What the file lays over frame `k` of the shown stack if it has arrived; else it is asked for."""
+        stack = self._session.stack
+        if stack is None or not 0 <= k < len(stack.frames):
+            return None
+        frame = stack.frames[k]
+        if k in self._graphics or not (frame.overlays or frame.shutter):
+            return self._graphics.get(k)
+        if len(self._graphics) > 32:
+            self._graphics.clear()
+        self._graphics[k] = None
+        kept = self._graphics
+
+        def work(_: JobContext) -> FrameGraphics:
+            from medviewer.formats import load
+
+            return load.read_graphics(stack, k)
+
+        def done(graphics: FrameGraphics) -> None:
+            kept[k] = graphics
+            self._session.slices_arrived(range(k, k + 1))
+
+        self._services.jobs.start(
+            "Reading the file's graphics",
+            work,
+            on_done=done,
+            on_failed=self._services.say,
+            wanted=lambda: self._session.stack is stack,
+            quiet=True,
+            priority=20,
+        )
+        return None
 
     def _on_changes(self, changes: Changes) -> None:
         """A slice that is looked at and has not arrived goes before all others."""
@@ -273,7 +329,13 @@ class Opener(QObject):
             priority=20,
         )
 
-    def _keep(self, stack_id: str, volume: Volume) -> None:
+    def forget_frames(self) -> None:
+        """Colours and graphics are of frames that are not shown any more."""
+        self._asked.clear()
+        self._colours, self._graphics = {}, {}
+
+    def keep(self, stack_id: str, volume: Volume) -> None:
+        """Keep a whole volume, so that going back to it is instant; the oldest make room."""
         self._kept[stack_id] = volume
         while len(self._kept) > KEPT_VOLUMES or (
             len(self._kept) > 1 and sum(v.voxels.nbytes for v in self._kept.values()) > KEPT_BYTES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import numpy as np
 from medviewer.errors import BadInput
 from medviewer.places import resources_folder
 from medviewer.volume.volume import Volume
-from medviewer.volume.window import Window, auto_window
+from medviewer.volume.window import VoiFunction, Window, auto_window
 
 if TYPE_CHECKING:
     from medviewer.formats.catalog import Stack
@@ -64,15 +64,29 @@ def first_window(stack: Stack | None, volume: Volume) -> Window:
     own = None if stack is None or not stack.windows else stack.windows[0]
     if own is None:
         return auto_window(volume)
-    if volume.modality == "MR":
+    if volume.modality == "MR" and own.table is None:
         span = auto_window(volume, 1.0, 99.0).width
-        if not 0.2 <= own.width / max(span, 1e-9) <= 5.0:
-            return auto_window(volume)
+        if span > float(volume.is_whole) and not 0.2 <= own.width / span <= 5.0:
+            replaced = f"auto (file: {own.width:g} / {own.level:g})"
+            return replace(auto_window(volume), explanation=replaced)
     return own
 
 
+def frame_window(stack: Stack, volume: Volume, k: int) -> Window:
+    """The window of one frame of a stack whose frames have their own; automatic for a frame that has none."""
+    own = stack.frames[k].windows if 0 <= k < len(stack.frames) else ()
+    return own[0] if own else auto_window(volume, only=k)
+
+
+def file_window_text(window: Window) -> str:
+    """What a window of the file is called in a list: its explanation, "W / L", its shape where it is not linear."""
+    numbers = "table" if window.table is not None else f"{window.width:g} / {window.level:g}"
+    shape = " sigmoid" if window.function is VoiFunction.SIGMOID and window.table is None else ""
+    return f"{window.explanation or 'of the file'}    {numbers}{shape}"
+
+
 def next_own_window(stack: Stack | None, volume: Volume, current: Window) -> Window:
-    """Key 0: walks through the file's windows, then automatic, then from the start."""
+    """Key 0: walks through the file's windows and tables, then automatic, then from the start."""
     choices = [*(() if stack is None else stack.windows), auto_window(volume)]
     if current in choices:
         return choices[(choices.index(current) + 1) % len(choices)]
@@ -105,9 +119,12 @@ def window_from_text(text: str, stack: Stack | None, volume: Volume) -> Window:
 
 
 def drag_gain(volume: Volume) -> float:
-    """Units of width or level for a pixel of dragging: max(1, P0.1..P99.9 range / 1024); for floats the plain ratio."""
+    """Units of width or level for a pixel of dragging: max(1, P0.1..P99.9 range / 1024).
+
+    For values that are no whole numbers (floats, PET with its small slopes) it is the plain ratio.
+    """
     span = auto_window(volume, 0.1, 99.9).width
-    return max(1.0, span / 1024) if volume.voxels.dtype.kind in "iu" else span / 1024
+    return max(1.0, span / 1024) if volume.is_whole else span / 1024
 
 
 def dragged(
@@ -116,7 +133,8 @@ def dragged(
     """A window after dragging by `move_px` = (to the right: wider, upwards: higher level, darker).
 
     Below a width of 100 the gain shrinks with the width, so that a brain window can be trimmed. Widths stay >= 1 for
-    integers and >= the robust range / 4096 (a quarter of the gain) for floats.
+    integers and >= the robust range / 4096 (a quarter of the gain) for floats. A table of the file is left for a
+    window over its inputs.
     """
     step = gain * factor * (min(1.0, window.width / 100.0) if is_integer else 1.0)
     smallest = 1.0 if is_integer else gain / 4

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from medviewer.desktop.presets import next_own_window, presets, why_no_presets
 from medviewer.desktop.session import DEFAULT_TOOL
 from medviewer.desktop.viewport.view_grid import Layout
+from medviewer.formats.carry import is_resampled
 
 if TYPE_CHECKING:
     from medviewer.desktop.main_window import MainWindow
@@ -52,14 +53,30 @@ def register_reading_actions(window: MainWindow) -> None:
     for tool in ("window", "pan", "zoom", "scroll", *window.tools):
         on_study(f"tool-{tool}", partial(window.take_tool, tool))
     on_study("invert", lambda: session.set_inverted(not session.inverted))
+
+    def why_no_graphics() -> str | None:
+        if session.stack is None:
+            return "Open a study first."
+        return None if any(f.overlays for f in session.stack.frames) else "These files have no overlay planes."
+
+    def why_no_shutter() -> str | None:
+        if session.stack is None:
+            return "Open a study first."
+        return None if any(f.shutter for f in session.stack.frames) else "These files have no shutter."
+
+    actions.register(
+        "file-overlays", lambda: session.show_of_file(overlays=not session.file_overlays_shown), why_no_graphics
+    )
+    actions.register("shutter", lambda: session.show_of_file(shutter=not session.shutter_shown), why_no_shutter)
     on_study("crosshair", window.grid.toggle_crosshair)
     on_study("text", window.grid.toggle_text)
     on_study("smooth", window.grid.toggle_smooth)
     actions.register("next-time", partial(window.show_time, 1), window.why_no_time)
     actions.register("previous-time", partial(window.show_time, -1), window.why_no_time)
+    actions.register("play", window.film.toggle, window.film.why_not)
     on_study("fit", lambda: window.grid.active.set_placing(None))
     on_study("one-to-one", partial(_one_to_one, window))
-    actions.register("layout", lambda: _other_layout(window), window.grid.why_one)
+    actions.register("layout", lambda: _other_layout(window), lambda: why_no_planes(window))
     _register_windows(window)
     on_study("brush-smaller", lambda: session.set_brush(next_brush(session.brush_diameter_mm, -1)))
     on_study("brush-larger", lambda: session.set_brush(next_brush(session.brush_diameter_mm, 1)))
@@ -99,7 +116,9 @@ def _register_windows(window: MainWindow) -> None:
             )
 
     def own() -> None:
-        if session.volume is not None:
+        if session.stack is not None and session.stack.window_by_frame and not session.window_by_frame:
+            session.follow_frame_windows()
+        elif session.volume is not None:
             session.set_window(next_own_window(session.stack, session.volume, session.window))
 
     actions.register("preset-10", own, lambda: None if session.volume is not None else "Open a study first.")
@@ -109,7 +128,22 @@ def _one_to_one(window: MainWindow) -> None:
     window.grid.active.one_to_one()
 
 
+def why_no_planes(window: MainWindow) -> str | None:
+    """Why there are no other planes; None where there can be, as they are or by resampling."""
+    stack = window.session.stack
+    if stack is not None and (stack.derived_from or is_resampled(stack)):
+        return None
+    return window.grid.why_one()
+
+
 def _other_layout(window: MainWindow) -> None:
+    stack = window.session.stack
+    if stack is not None and stack.derived_from:
+        window.moments.show_acquired()
+        return
+    if stack is not None and is_resampled(stack):
+        window.moments.show_upright()
+        return
     now = window.grid.shown_layout
     window.grid.set_layout(Layout.ONE if now is Layout.PLANES else Layout.PLANES)
 

@@ -6,10 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PySide6.QtCore import QBuffer, QIODevice
 
 from medviewer.desktop.application import application, has_display
@@ -18,7 +16,9 @@ from medviewer.formats.atomic import write_whole
 from medviewer.formats.catalog import Stack
 from medviewer.jobs import JobContext
 from medviewer.volume.plane import PlaneName, nearest_plane
-from medviewer.volume.volume import Volume
+
+if TYPE_CHECKING:
+    from medviewer.desktop.session import ReadingSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Picture:
         at_lps: a point in mm that the cut goes through, instead of `position`.
         window: "W,L", a preset's name, "auto" or "file".
         inverted: inverts the grey scale.
-        overlay: a segmentation laid over it by geometry.
+        overlay: a segmentation, structures, a dose or a mask laid over it by geometry.
         size: width and height in pixels.
         with_text: corner text, letters, scale bar.
     """
@@ -71,6 +71,7 @@ def render(picture: Picture, out: Path) -> Mapping[str, Any]:
 
     Raises:
         BadInput: nothing can be shown, an unknown stack, plane, window or preset, a cut or point outside.
+        Refused: the overlay belongs to another patient or place.
         SaveFailed: the file cannot be written.
     """
     if not has_display():
@@ -91,6 +92,8 @@ def render(picture: Picture, out: Path) -> Mapping[str, Any]:
     session = ReadingSession()
     window = first_window(one, volume) if picture.window is None else window_from_text(picture.window, one, volume)
     session.show(one, volume, window)
+    if picture.window is not None:
+        session.set_window(window)  # for all frames, whatever windows they have of their own
     session.set_inverted(picture.inverted)
     plane = nearest_plane(volume.grid) if picture.plane is None else PlaneName(picture.plane)
     if picture.plane is not None and volume.grid is None:
@@ -103,13 +106,14 @@ def render(picture: Picture, out: Path) -> Mapping[str, Any]:
     source = GreySource()
     if one.is_colour:
         source.colour_frame = lambda k: load.read_frame_rgb(one, k)
+    if one.has_graphics:
+        source.graphics_of = lambda k: load.read_graphics(one, k)
     view = PlaneViewport(session, services, plane, source, {})
     view.show_crosshair = False
     view.show_text = picture.with_text
     view.resize(*picture.size)
     _go(picture, session, view)
-    if picture.overlay is not None:
-        _lay_over(picture.overlay, session, volume)
+    over = None if picture.overlay is None else _lay_over(picture.overlay, session)
     if not out.parent.is_dir():
         raise SaveFailed("the picture could not be written: there is no such folder", path=out.parent)
     buffer = QBuffer()
@@ -125,6 +129,7 @@ def render(picture: Picture, out: Path) -> Mapping[str, Any]:
         "slices": view.axes.count(volume.size_kji),
         "window": [session.window.width, session.window.level],
         "size": [image.width(), image.height()],
+        **({} if over is None else {"overlay": over}),
     }
 
 
@@ -143,29 +148,23 @@ def _go(picture: Picture, session: Any, view: Any) -> None:
         session.scroll(view.axes, picture.position - view.position)
 
 
-def _lay_over(path: Path, session: Any, volume: Volume) -> None:
-    """Read a segmentation and lay it on the volume's grid."""
-    from medviewer.annotation.editor import Editor
-    from medviewer.annotation.segmentation import Segment, Segmentation, colour_of
+def _lay_over(path: Path, session: ReadingSession) -> dict[str, Any]:
+    """Read a segmentation, structures, a dose or a mask and lay it over the shown stack; tells what was laid."""
+    from medviewer.desktop.laid import laid_object
+    from medviewer.formats.laid import Target
+    from medviewer.formats.overlays import read_overlay
 
-    if volume.grid is None:
-        raise BadInput("this stack carries no geometry, so nothing can be laid over it", path=path)
-    if not path.exists():
+    stack = session.stack
+    assert stack is not None
+    if not path.exists() and not any(parent.is_file() for parent in path.parents):
         raise BadInput("there is nothing at this path", path=path)
-    labelmap, segments = _labels_of(path, volume)
-    made = [Segment(d.number, d.label, d.colour or colour_of(d.number)) for d in segments] if segments else ()
-    session.set_editor(Editor(Segmentation.from_labelmap(volume.grid, labelmap, made)))
-
-
-def _labels_of(path: Path, volume: Volume) -> tuple[NDArray[np.uint8], Any]:
-    if path.name.endswith((".nii", ".nii.gz", ".nrrd", ".nhdr")):
-        from medviewer.formats import load
-
-        mask = load.load_volume(chosen_stack(path, None), JobContext())
-        if mask.grid is None or volume.grid is None or not mask.grid.same_as(volume.grid):
-            raise BadInput("the mask lies on another grid than the picture", path=path)
-        return np.asarray(mask.voxels).astype(np.uint8), ()
-    from medviewer.formats.dicom.seg import read_seg
-
-    assert volume.grid is not None
-    return read_seg(path, volume.grid)
+    overlay = read_overlay(path, Target.of(stack), JobContext())
+    laid = laid_object(overlay, overlay.kind, stack.grid)
+    session.set_laid((laid,))
+    return {
+        "path": str(path),
+        "kind": overlay.kind,
+        "parts": [{"name": part.name, "colour": list(part.colour), "facts": part.facts} for part in laid.parts],
+        "notes": list(overlay.notes),
+        "refused": list(overlay.refused),
+    }

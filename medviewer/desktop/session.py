@@ -14,14 +14,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PySide6.QtCore import QObject, Signal
 
+from medviewer.desktop.presets import frame_window
 from medviewer.volume.plane import PlaneAxes
 from medviewer.volume.volume import Volume
 from medviewer.volume.window import Window, auto_window
 
 if TYPE_CHECKING:
-    from medviewer.desktop.laid import LaidObject
     from medviewer.annotation.editor import Editor
     from medviewer.annotation.segmentation import Segmentation
+    from medviewer.desktop.laid import LaidObject
+    from medviewer.desktop.presentation import PresentedFrame
     from medviewer.desktop.viewport.marks import Mark
     from medviewer.formats.catalog import Catalog, Stack
     from medviewer.inference.prompt import Prompt
@@ -52,6 +54,7 @@ class Changes:
         saved: what is saved, or what undo would undo.
         laid: which objects of files lie over the images, or how they look.
         marks: what files have drawn on the pictures, or which images are key images.
+        presented: a presentation state is applied to the shown slice, another one, or none any more.
     """
 
     catalog: bool = False
@@ -66,6 +69,7 @@ class Changes:
     tool: bool = False
     saved: bool = False
     marks: bool = False
+    presented: bool = False
     laid: bool = False
 
 
@@ -85,7 +89,10 @@ class ReadingSession(QObject):
         self.stack: Stack | None = None
         self.volume: Volume | None = None
         self.window = Window(400.0, 40.0)
+        self.window_by_frame = False
         self.inverted = False
+        self.file_overlays_shown = True
+        self.shutter_shown = True
         self.crosshair_kji: NDArray[np.float64] = np.zeros(3)
         self.editor: Editor | None = None
         self.proposal: Suggestion | None = None
@@ -100,6 +107,7 @@ class ReadingSession(QObject):
         self.marks: tuple[Mark, ...] = ()
         self.chosen_mark: object = None
         self.key_slices: Mapping[int, str] = {}
+        self.presented: PresentedFrame | None = None
         self.laid: tuple[LaidObject, ...] = ()
         self._leave: Callable[[], None] | None = None
 
@@ -126,10 +134,13 @@ class ReadingSession(QObject):
         self.overlay_visible = True
         self.active_segment = 1
         self.marks, self.chosen_mark, self.key_slices = (), None, {}
+        self.presented = None
         if volume is not None:
             k, j, i = volume.size_kji
             self.crosshair_kji = np.array([k // 2, j // 2, i // 2], dtype=np.float64)
             self.window = window if window is not None else auto_window(volume)
+        self.window_by_frame = stack is not None and stack.window_by_frame
+        self._take_frame_window()
         self.announce(
             volume=True, window=True, crosshair=True, proposal=True, segments=True, findings=True, saved=True, laid=True
         )
@@ -147,13 +158,40 @@ class ReadingSession(QObject):
         self.laid = laid
         self.announce(laid=True)
 
+    def show_moment(self, stack: Stack, volume: Volume) -> None:
+        """Another time of the shown 4-D stack, on the same grid: only the pictures change."""
+        self.stack, self.volume = stack, volume
+        self.announce(slices=range(volume.size_kji[0]))
+
     def slices_arrived(self, slices: range) -> None:
         """Say that voxels of these slices have been filled in by the loader."""
-        self.announce(slices=slices)
+        self.announce(slices=slices, window=self._take_frame_window())
 
     def set_window(self, window: Window) -> None:
-        """Another width or level for all views of the stack."""
-        self.window = window
+        """Another width or level for all views of the stack; frames' own windows are followed no more."""
+        self.window, self.window_by_frame = window, False
+        self.announce(window=True)
+
+    def follow_frame_windows(self) -> None:
+        """Show each frame under its own window, where the stack's frames have unlike ones."""
+        self.window_by_frame = self.stack is not None and self.stack.window_by_frame
+        self._take_frame_window()
+        self.announce(window=True)
+
+    def _take_frame_window(self) -> bool:
+        """Take the window of the shown frame where frames' windows are followed; True if it is another one."""
+        if not self.window_by_frame or self.stack is None or self.volume is None:
+            return False
+        before, k = self.window, int(np.rint(self.crosshair_kji[0]))
+        self.window = frame_window(self.stack, self.volume, k)
+        return self.window != before
+
+    def show_of_file(self, overlays: bool | None = None, shutter: bool | None = None) -> None:
+        """Draw or leave out what the file lays over its pictures: overlay planes, shutters."""
+        if overlays is not None:
+            self.file_overlays_shown = overlays
+        if shutter is not None:
+            self.shutter_shown = shutter
         self.announce(window=True)
 
     def set_inverted(self, inverted: bool) -> None:
@@ -182,7 +220,7 @@ class ReadingSession(QObject):
         wanted = np.clip(np.asarray(index_kji, dtype=np.float64), 0, last)
         if not np.array_equal(wanted, self.crosshair_kji):
             self.crosshair_kji = wanted
-            self.announce(crosshair=True)
+            self.announce(crosshair=True, window=self._take_frame_window())
 
     def go_to(self, point_lps: ArrayLike) -> None:
         """Put the crosshair at a point in mm (LPS): all planes show it. Nothing happens without geometry."""
@@ -270,6 +308,11 @@ class ReadingSession(QObject):
         """
         self.marks, self.key_slices, self.chosen_mark = marks, key_slices, chosen
         self.announce(marks=True)
+
+    def set_presented(self, presented: PresentedFrame | None, window: Window) -> None:
+        """Show the slice as a presentation state wants it, under this window; None shows it as it is again."""
+        self.presented, self.window, self.inverted = presented, window, False
+        self.announce(presented=True, window=True)
 
     @property
     def whole_box(self) -> Box | None:

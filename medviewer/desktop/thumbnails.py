@@ -32,7 +32,7 @@ def of_volume(stack: Stack, volume: Volume) -> NDArray[np.uint8]:
     if axes.through != 0:
         axes = acquired_plane()
     cut = axes.cut(volume.voxels, middle)
-    cut = averaged(cut, max(1, max(cut.shape) // (4 * SIDE)))
+    cut = averaged(cut, max(1, max(cut.shape) // (4 * SIDE)), volume.padding)
     return np.ascontiguousarray(GreyMapper(volume, first_window(stack, volume)).grey(cut, middle))
 
 

@@ -54,3 +54,20 @@ def laid_over(bits: NDArray[np.bool_], origin: tuple[int, int], rows: int, colum
     if row1 > row0 and column1 > column0:
         picture[row0:row1, column0:column1] = bits[row0 - top : row1 - top, column0 - left : column1 - left]
     return picture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameGraphics:
+    """What lies over one picture, [rows, columns] each; None for nothing.
+
+    Attributes:
+        lines: pixels that overlay planes of graphics draw.
+        regions: pixels that overlay planes of regions mark.
+        covered: pixels that a shutter covers.
+        brightness: how covered pixels are drawn, 0 black to 1 white.
+    """
+
+    lines: NDArray[np.bool_] | None = None
+    regions: NDArray[np.bool_] | None = None
+    covered: NDArray[np.bool_] | None = None
+    brightness: float = 0.0

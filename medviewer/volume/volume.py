@@ -128,6 +128,13 @@ class Volume:
             return None
         return float(self.values_of(self.voxels[k, j, i], k))
 
+    def is_padding(self, index_kji: Sequence[int]) -> bool:
+        """True where a voxel inside the volume is declared to be no tissue."""
+        if self.padding is None:
+            return False
+        k, j, i = (int(n) for n in index_kji)
+        return bool(self.padding[0] <= self.voxels[k, j, i] <= self.padding[1])
+
     def padding_mask(self, stored: ArrayLike) -> NDArray[np.bool_] | None:
         """Where stored values are padding; None if the volume declares none."""
         if self.padding is None:

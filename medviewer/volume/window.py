@@ -6,7 +6,7 @@ The three functions are those of PS3.3 C.11.2.1.2 (LINEAR), C.11.2.1.3.2 (LINEAR
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -85,11 +85,15 @@ def lookup_table(volume: Volume, window: Window, k: int = 0, *, invert: bool = F
 class GreyMapper:
     """Turns stored values of one Volume into eight bits under one window; keeps its tables.
 
-    The result is black where the volume's padding is, whatever the inversion.
+    The result is black where the volume's padding is, whatever the inversion. Floating-point voxels are windowed by
+    LINEAR_EXACT where LINEAR is meant: the half and the one that LINEAR takes off (PS3.3 C.11.2.1.2.1) are steps of
+    whole numbers, and a window of 1 over a map from 0 to 1 would become a threshold.
     """
 
     def __init__(self, volume: Volume, window: Window, *, invert: bool = False) -> None:
         self._volume = volume
+        if volume.voxels.dtype.kind == "f" and window.function is VoiFunction.LINEAR:
+            window = replace(window, function=VoiFunction.LINEAR_EXACT)
         self._window = window
         self._invert = invert != volume.inverted
         self._tables: dict[tuple[float, float, LookupTable | None], NDArray[np.uint8]] = {}
@@ -144,5 +148,6 @@ def auto_window(
     low, high = np.percentile(values, [low_percent, high_percent])
     middle, width = float(high + low) / 2, float(high - low)
     if volume.is_whole:
-        return Window(max(width, 1.0), middle)
-    return Window(width if width > 0 else max(abs(middle), 1e-9), middle, VoiFunction.LINEAR_EXACT)
+        whole = (width, middle) if width >= 1.0 else (1.0, middle + 1.0)  # one value only: black
+        return Window(*whole, explanation="auto")
+    return Window(width if width > 0 else max(abs(middle), 1e-9), middle, VoiFunction.LINEAR_EXACT, explanation="auto")

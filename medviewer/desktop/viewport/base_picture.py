@@ -8,6 +8,7 @@ import numpy as np
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QImage, QPainter, QPixmap
 
+from medviewer.desktop.viewport.file_graphics import draw_graphics
 from medviewer.desktop.viewport.grey import GreySource, reduction
 from medviewer.desktop.viewport.placing import Placing
 from medviewer.volume.plane import PlaneAxes
@@ -21,7 +22,7 @@ SMOOTH_UP_TO = 24.0
 class Wanted:
     """Everything that the picture depends on; two equal ones are the same picture.
 
-    `ratio` is device pixels for a logical pixel.
+    `ratio` is device pixels for a logical pixel; `overlays` and `shutter` say whether those of the file are drawn.
     """
 
     window: Window
@@ -31,6 +32,8 @@ class Wanted:
     placing: Placing
     ratio: float
     smooth: bool
+    overlays: bool = True
+    shutter: bool = True
 
 
 class BasePicture:
@@ -82,6 +85,9 @@ class BasePicture:
         width *= image.width() * reduce / placing.columns
         height *= image.height() * reduce / placing.rows
         painter.drawImage(QRectF(left, top, width, height), image)
+        graphics = self._source.graphics(wanted.axes, wanted.position)
+        if graphics is not None:
+            draw_graphics(painter, QRectF(*placing.rectangle()), graphics, wanted, placing.zoom * wanted.ratio)
 
 
 def _is_whole(placing: Placing, ratio: float) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from medviewer.desktop.presets import name_of
 from medviewer.volume.plane import PlaneAxes, PlaneName
 from medviewer.volume.volume import Volume
-from medviewer.volume.window import Window
+from medviewer.volume.window import VoiFunction, Window
 
 if TYPE_CHECKING:
     from medviewer.formats.catalog import Stack, StackText
@@ -57,13 +57,22 @@ class CornerText:
 
 @dataclass(frozen=True, slots=True)
 class ViewState:
-    """What the view knows itself: its plane, cut, window, zoom and the voxel under the pointer."""
+    """What the view knows itself: its plane, cut, window, zoom and the voxel under the pointer.
+
+    `under_pointer` is what the objects over the images say about that voxel, `colour` the red, green and blue of a
+    picture with colours there. `own_window` says that the window is this frame's own; `hides` names what is left out
+    of the picture ("padding hidden", "overlay off").
+    """
 
     axes: PlaneAxes
     position: int
     window: Window
     zoom: float
     pointer_kji: tuple[int, int, int] | None = None
+    under_pointer: tuple[str, ...] = ()
+    colour: tuple[int, int, int] | None = None
+    own_window: bool = False
+    hides: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
 
@@ -132,22 +141,43 @@ def what(text: StackText) -> tuple[str, ...]:
     return tuple(_cut(line) for line in lines if line.strip())
 
 
+def window_text(window: Window) -> str:
+    """Width and level of a window with its shape and the file's name for it; of a table its name."""
+    if window.table is not None:
+        return f"VOI table   {_cut(window.explanation)}".rstrip()
+    words = [f"W {number(window.width)}  L {number(window.level)}", _cut(window.explanation)]
+    if window.function is VoiFunction.SIGMOID:
+        words.append("sigmoid")
+    return "   ".join(word for word in words if word)
+
+
+def _value_text(stack: Stack | None, volume: Volume, state: ViewState) -> str:
+    """The value under the pointer with its unit; of a colour picture its samples."""
+    if state.pointer_kji is None:
+        return ""
+    if stack is not None and stack.is_colour:
+        return "" if state.colour is None else "   R {} G {} B {}".format(*state.colour)
+    if volume.is_padding(state.pointer_kji):
+        return "   padding"
+    value = volume.value_at(state.pointer_kji)
+    return "" if value is None else f"   {number(value)} {volume.unit}".rstrip()
+
+
 def view_lines(stack: Stack | None, volume: Volume, state: ViewState) -> tuple[str, ...]:
     """Bottom left: window, zoom, value and place under the pointer, how the picture was taken."""
     preset = name_of(state.window, volume)
-    window = f"W {number(state.window.width)}  L {number(state.window.level)}"
-    lines = [f"{window}   {preset}" if preset else window]
+    lines = ["   ".join(part for part in (window_text(state.window), preset, "own" * state.own_window) if part)]
     if stack is not None and stack.is_colour:
         lines = []  # colours have no window
     second = f"{state.zoom * 100:.0f} %"
     if state.pointer_kji is not None:
-        value = volume.value_at(state.pointer_kji)
-        if value is not None and not (stack is not None and stack.is_colour):
-            second += f"   {number(value)} {volume.unit}".rstrip()
+        second += _value_text(stack, volume, state)
         if volume.grid is not None:
             x, y, z = volume.grid.index_to_lps(np.asarray(state.pointer_kji, dtype=np.float64))
             second += "   " + minus(f"({x:.1f}, {y:.1f}, {z:.1f}) mm")
     lines.append(second)
+    if state.under_pointer:
+        lines.append(_cut("   ".join(state.under_pointer)))
     if stack is not None:
         lines += [line for line in (_technique(stack),) if line]
     return tuple(lines)
@@ -210,7 +240,7 @@ def badges(stack: Stack | None, volume: Volume) -> tuple[str, ...]:
         for quality in stack.quality:
             label = _BADGES.get(quality.code)
             if quality.code == "lossy" and ":" in stack.text.lossy:
-                label = f"LOSSY {stack.text.lossy}"
+                label = f"LOSSY {stack.text.lossy.split()[-1]}"
             if label and label not in found:
                 found.append(label)
     missing = int(np.count_nonzero(~volume.loaded))
@@ -232,7 +262,7 @@ def corner_text(stack: Stack | None, volume: Volume, state: ViewState, *, brief:
         top_right=() if text is None else what(text),
         bottom_left=view_lines(stack, volume, state),
         bottom_right=series_lines(stack, volume, state),
-        badges=(*badges(stack, volume), *state.notes),
+        badges=(*badges(stack, volume), *state.hides, *state.notes),
     )
 
 

@@ -45,7 +45,7 @@ def window_level(view: PlaneViewport, press: Pointer) -> Drag:
     if volume is None:
         return
     gain = drag_gain(volume)
-    is_integer = volume.voxels.dtype.kind in "iu"
+    is_integer = volume.is_whole
     last, moving = press, False
     before = view.session.window
     finished = False

@@ -8,6 +8,7 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QImage, QPainter, QPen, QPixmap, QPolygonF, QTransform
 
+from medviewer.desktop.laid import words_at
 from medviewer.desktop.session import ReadingSession
 from medviewer.desktop.theme import colour, ui_font
 from medviewer.desktop.tool_protocol import Draft
@@ -113,7 +114,19 @@ def draw_texts(
         return
     ratio = view.devicePixelRatioF()
     width, height = view.width(), view.height()
-    state = ViewState(view.axes, view.position, session.window, view.placing.zoom, pointer_kji, view.notes)
+    under = words_at(session, pointer_kji) if pointer_kji is not None and session.laid else ()
+    state = ViewState(
+        view.axes,
+        view.position,
+        session.window,
+        view.placing.zoom,
+        pointer_kji,
+        under_pointer=under,
+        notes=view.notes,
+        colour=view.colour_at(pointer_kji),
+        own_window=session.window_by_frame,
+        hides=view.hidden_parts(),
+    )
     brief = view.brief or width < NARROW
     corners = corner_text(session.stack, volume, state, brief=brief)
     ink, dim, amber = QColor("#f2f4f7"), QColor("#c9d0d9"), colour("warn")

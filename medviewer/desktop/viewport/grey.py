@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from medviewer.volume.overlay_plane import FrameGraphics
 from medviewer.volume.plane import PlaneAxes
 from medviewer.volume.volume import Volume
 from medviewer.volume.window import GreyMapper, Window
@@ -24,6 +25,8 @@ class GreySource:
         self._key: tuple[Window, bool] | None = None
         self._mapper: GreyMapper | None = None
         self.colour_frame: Callable[[int], NDArray[np.uint8] | None] | None = None
+        self.graphics_of: Callable[[int], FrameGraphics | None] | None = None
+        self._padded: dict[int, bool] = {}
         self._reduced: OrderedDict[tuple[PlaneAxes, int, int], NDArray[np.generic]] = OrderedDict()
 
     def use(self, volume: Volume | None, window: Window, inverted: bool) -> None:
@@ -31,6 +34,7 @@ class GreySource:
         if volume is not self._volume:
             self._volume, self._key = volume, None
             self._reduced.clear()
+            self._padded.clear()
         if volume is None:
             self._mapper = None
         elif self._key != (window, inverted):
@@ -68,6 +72,22 @@ class GreySource:
             return frame
         return (255 - frame).astype(np.uint8)
 
+    def has_padding(self, volume: Volume, k: int) -> bool:
+        """True where an arrived slice has padding; looked at once."""
+        if volume.padding is None or volume is not self._volume or not bool(volume.loaded[k]):
+            return False
+        known = self._padded.get(k)
+        if known is None:
+            mask = volume.padding_mask(volume.voxels[k])
+            known = self._padded[k] = mask is not None and bool(mask.any())
+        return known
+
+    def graphics(self, axes: PlaneAxes, position: int) -> FrameGraphics | None:
+        """What the file lays over the picture of an acquired slice, if it has arrived; None for other planes."""
+        if self.graphics_of is None or axes.through != 0:
+            return None
+        return self.graphics_of(position)
+
     def _stored(self, volume: Volume, axes: PlaneAxes, position: int, reduce: int) -> NDArray[np.generic]:
         cut = axes.cut(volume.voxels, position)
         if reduce <= 1:
@@ -75,19 +95,29 @@ class GreySource:
         key = (axes, position, reduce)
         kept = self._reduced.get(key)
         if kept is None:
-            kept = self._reduced[key] = averaged(cut, reduce)
+            kept = self._reduced[key] = averaged(cut, reduce, volume.padding)
             if len(self._reduced) > _KEPT:
                 self._reduced.popitem(last=False)
         return kept
 
 
-def averaged(picture: NDArray[np.generic], factor: int) -> NDArray[np.generic]:
-    """Means of blocks of `factor` x `factor` pixels in the picture's own type; a rest at the edges is left out."""
+def averaged(picture: NDArray[np.generic], factor: int, padding: tuple[int, int] | None = None) -> NDArray[np.generic]:
+    """Means of blocks of `factor` x `factor` pixels in the picture's own type; a rest at the edges is left out.
+
+    Padding (an inclusive range of stored values) has no part in a mean: a block is padding where more than half of
+    it is, else the mean of the rest.
+    """
     rows, columns = (n // factor for n in picture.shape)
     if rows == 0 or columns == 0:
         return picture
     blocks = picture[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
-    mean = blocks.mean(axis=(1, 3), dtype=np.float32)
+    if padding is None:
+        mean = blocks.mean(axis=(1, 3), dtype=np.float32)
+    else:
+        is_tissue = (blocks < padding[0]) | (blocks > padding[1])  # type: ignore[operator]
+        count = is_tissue.sum(axis=(1, 3), dtype=np.float32)
+        total = np.where(is_tissue, blocks, 0).sum(axis=(1, 3), dtype=np.float64)
+        mean = np.where(2 * count >= factor * factor, total / np.maximum(count, 1), padding[0]).astype(np.float32)
     smooth: NDArray[np.generic] = np.rint(mean) if picture.dtype.kind in "iu" else mean
     return smooth.astype(picture.dtype)
 

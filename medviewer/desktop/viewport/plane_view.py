@@ -284,7 +284,17 @@ class PlaneViewport(QWidget):
         placing = self.placing.resized(max(1, self.width()), max(1, self.height()))
         ratio = self.devicePixelRatioF()
         return self._base.picture(
-            Wanted(session.window, session.inverted, self._axes, self.position, placing, ratio, self.smooth)
+            Wanted(
+                session.window,
+                session.inverted,
+                self._axes,
+                self.position,
+                placing,
+                ratio,
+                self.smooth,
+                session.file_overlays_shown,
+                session.shutter_shown,
+            )
         )
 
     # -- pointer ---------------------------------------------------------------------------------------------------
@@ -300,6 +310,34 @@ class PlaneViewport(QWidget):
             return None
         k, j, i = nearest.tolist()
         return k, j, i
+
+    def colour_at(self, index_kji: tuple[int, int, int] | None) -> tuple[int, int, int] | None:
+        """Red, green and blue of a voxel of a colour picture whose frame has arrived."""
+        frame = self._source.colour_frame
+        stack = self._session.stack
+        if index_kji is None or frame is None or stack is None or not stack.is_colour:
+            return None
+        k, j, i = index_kji
+        picture = frame(k)
+        if picture is None or j >= picture.shape[0] or i >= picture.shape[1]:
+            return None
+        red, green, blue = (int(sample) for sample in picture[j, i, :3])
+        return red, green, blue
+
+    def hidden_parts(self) -> tuple[str, ...]:
+        """What is left out of the picture, in words: padding drawn black, overlay planes or shutter switched off."""
+        session, volume = self._session, self.volume
+        if volume is None or self._axes.through != 0:
+            return ()
+        words = ["padding hidden"] if self._source.has_padding(volume, self.position) else []
+        stack = session.stack
+        if stack is not None and self.position < len(stack.frames):
+            frame = stack.frames[self.position]
+            if frame.overlays and not session.file_overlays_shown:
+                words.append("overlay off")
+            if frame.shutter is not None and not session.shutter_shown:
+                words.append("shutter open")
+        return tuple(words)
 
     def _index_at(self, x: float, y: float) -> NDArray[np.float64]:
         volume = self.volume
