@@ -62,12 +62,13 @@ def _list_folder(root: str, listing: Listing, check: Callable[[], None]) -> None
         folder = pending.pop()
         try:
             with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+                entries = {entry.name: entry for entry in found}
         except OSError as error:
             listing.refused.append(refusal(Path(folder), error))
             continue
         below: list[str] = []
-        for entry in entries:
+        for name in sorted(entries):
+            entry = entries[name]
             try:
                 if entry.is_dir(follow_symlinks=False):
                     below.append(entry.path)
