@@ -10,7 +10,7 @@ from typing import Any
 from medviewer.cli.arguments import point
 from medviewer.errors import BadInput
 
-NAMES = ("scan", "load", "scroll", "window", "responsiveness")
+NAMES = ("scan", "load", "codecs", "scroll", "window", "responsiveness")
 
 HELP = f"measures this program: {', '.join(NAMES)}"
 
@@ -35,6 +35,11 @@ def run(arguments: argparse.Namespace) -> int:
 
         document = measure(folder, arguments.at, arguments.seconds)
         text = verdict(document)
+    elif name == "codecs":
+        from medviewer.bench.codecs import codec_figures, told
+
+        document = codec_figures(folder)
+        text = told(document)
     else:
         document = _read(name, folder)
         text = "\n".join(

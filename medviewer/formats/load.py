@@ -180,7 +180,7 @@ def load_volume(
 def _read_slices(
     stack: Stack, volume: Volume, wanted: Sequence[int], time: int, context: JobContext
 ) -> Iterator[tuple[int, MedviewerError | None]]:
-    """Fill slices, the first wanted first: compressed ones on all cores. Gives each one's index, and why it is not read."""
+    """Fill slices, the first wanted first, compressed ones on all cores: the index of each, and why it is not read."""
     frames = stack.at_time(time).frames
     if len(wanted) > 1 and all(is_encoded(frames[k]) and frames[k].tile is None for k in wanted):
         series = [_wanted(frames[k], volume, k) for k in wanted]

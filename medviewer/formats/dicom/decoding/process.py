@@ -32,6 +32,13 @@ AnyArray = NDArray[np.generic]
 SWITCH = "--decoding-process"
 #: What decodes in the process.
 DECODER = "medviewer.formats.dicom.codecs:decode"
+#: One thread a process; and memory that a frame has used stays for the next one (GNU's allocator would give it back to
+#: the system and have each page faulted in again, which takes as long as decoding RLE).
+_ENVIRONMENT = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX"), "1"),
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+}
 #: An idle process keeps no more of its mailbox than this.
 _KEEP = 64 << 20
 _log = logging.getLogger(__name__)
@@ -265,13 +272,12 @@ def _start(mailbox: Mailbox, decoder: str) -> subprocess.Popen[bytes]:
     else:
         options["pass_fds"] = (mailbox.descriptor,)
         options["start_new_session"] = True  # Ctrl+C is the parent's business
-    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         bufsize=0,
-        env={**os.environ, **one},
+        env={**os.environ, **_ENVIRONMENT},
         **options,
     )
