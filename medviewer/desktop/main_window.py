@@ -109,6 +109,7 @@ class MainWindow(QMainWindow):
             lambda shown: self.series.mark_objects(shown, "overlays"),
             self,
         )
+        self.grid.source.graphics_of = self.documents.presenter.graphics_of(self.opener.graphics_of)
         self.right = self._make_right()
         self.column: QWidget | None = None
         self._build()

@@ -160,3 +160,20 @@ def _shifted(
         mixed[~inside if axis == 0 else (slice(None), ~inside)] = np.nan
         out = mixed
     return out
+
+
+def to_regular(plan: RegularPlan, index_kji: Float) -> Float:
+    """Where a (fractional) index of the slices as they are lies on the grid."""
+    k, j, i = (float(v) for v in index_kji)
+    nearest = min(max(round(k), 0), len(plan.along_mm) - 1)
+    shift_j, shift_i = plan.shift_ji[nearest]
+    return np.array([plan.along_mm[nearest] / plan.grid.spacing_kji[0], j + shift_j, i + shift_i])
+
+
+def from_regular(plan: RegularPlan, index_kji: Float) -> Float:
+    """The nearest slice, row and column as they are of a (fractional) index of the grid."""
+    k, j, i = (float(v) for v in index_kji)
+    at = k * plan.grid.spacing_kji[0]
+    nearest = int(np.argmin(np.abs(np.asarray(plan.along_mm) - at)))
+    shift_j, shift_i = plan.shift_ji[nearest]
+    return np.array([float(nearest), j - shift_j, i - shift_i])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from medviewer.volume.regular import plan_regular, regular_labels, regular_slice
+from medviewer.volume.regular import from_regular, plan_regular, regular_labels, regular_slice, to_regular
 
 ROW, COLUMN = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
 SPACING = (0.8, 0.5)
@@ -105,3 +105,15 @@ def test_labels_keep_their_numbers() -> None:
     made = regular_labels(plan, labels)
     assert [int(made[k].max()) for k in range(4)] == [1, 2, 3, 4]
     assert [int((made[k] > 0).sum()) for k in range(4)] == [4, 4, 4, 4]
+
+
+def test_places_go_there_and_back() -> None:
+    slant = np.array([0.1, np.tan(np.radians(20)), 1.0])
+    places = np.array([0.0, 3.0, 6.0, 12.0, 15.0])
+    positions = np.array([4.0, 5.0, 6.0]) + places[:, None] * slant
+    plan = plan_regular(positions, ROW, COLUMN, SPACING, 3.0, (20, 16))
+    for k in range(5):
+        there = to_regular(plan, np.array([k, 7.0, 3.0]))
+        point = positions[k] + 7.0 * SPACING[0] * COLUMN + 3.0 * SPACING[1] * ROW
+        assert np.allclose(plan.grid.index_to_lps(there), point, atol=1e-9)
+        assert np.allclose(from_regular(plan, there), [k, 7.0, 3.0])

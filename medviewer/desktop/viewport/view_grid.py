@@ -14,10 +14,10 @@ from medviewer.desktop.session import Changes, ReadingSession
 from medviewer.desktop.tool_protocol import Tool
 from medviewer.desktop.viewport.grey import GreySource
 from medviewer.desktop.viewport.plane_view import PlaneViewport
+from medviewer.formats.carry import Use, is_resampled, why_not
 from medviewer.volume.plane import PlaneName, nearest_plane
-from medviewer.volume.volume import Volume
 
-#: Three planes at once need this much room, and a stack of at least so many slices.
+#: Three planes at once need this much room, and unless a person wants them a stack of at least so many slices.
 THREE_PLANES_FROM_PX, THREE_PLANES_FROM_SLICES = 700, 8
 
 _OTHERS = {
@@ -90,21 +90,32 @@ class ViewGrid(QWidget):
     @property
     def shown_layout(self) -> Layout:
         """What is shown: the person's wish where the stack can have it, else what suits stack and room."""
-        volume = self._session.volume
-        if not _has_planes(volume):
+        volume, stack = self._session.volume, self._session.stack
+        if volume is None or not self._can_have_planes():
             return Layout.ONE
+        if stack is not None and stack.derived_from:  # resampled for the sake of other planes
+            return Layout.PLANES
         if self._wish is not None:
             return self._wish
-        return Layout.PLANES if self.width() >= THREE_PLANES_FROM_PX else Layout.ONE
+        suits = self.width() >= THREE_PLANES_FROM_PX and volume.size_kji[0] >= THREE_PLANES_FROM_SLICES
+        return Layout.PLANES if suits else Layout.ONE
+
+    def _can_have_planes(self) -> bool:
+        volume, stack = self._session.volume, self._session.stack
+        if volume is None or volume.grid is None or volume.size_kji[0] < 2:
+            return False
+        return stack is None or not is_resampled(stack)
 
     def why_one(self) -> str | None:
         """Why there are no three planes; None where there can be."""
         volume = self._session.volume
         if volume is None:
             return "Open a study first."
-        if volume.grid is None:
-            return "These pictures carry no common geometry, so there are no other planes."
-        return None if _has_planes(volume) else "There are too few slices for other planes."
+        stack = self._session.stack
+        reason = None if stack is None else why_not(stack, Use.PLANES)
+        if reason is None and not self._can_have_planes():
+            reason = "the pictures share no geometry" if volume.grid is None else "there is one slice only"
+        return None if reason is None else f"There are no other planes: {reason}."
 
     def set_layout(self, layout: Layout | None) -> None:
         """Show one view or three; None leaves it to stack and room."""
@@ -184,7 +195,3 @@ class ViewGrid(QWidget):
         for view in self.views:
             view.smooth = smooth
             view.update()
-
-
-def _has_planes(volume: Volume | None) -> bool:
-    return volume is not None and volume.grid is not None and volume.size_kji[0] >= THREE_PLANES_FROM_SLICES
