@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import QEvent, QObject, QTimer
@@ -14,6 +15,7 @@ from PySide6.QtWidgets import QApplication
 
 from medviewer.desktop.finding import Finding, finding_view, similar_view
 from medviewer.desktop.inference import Inference
+from medviewer.desktop.laid import change, take_away
 from medviewer.desktop.panels.column import RightColumn
 from medviewer.desktop.panels.finding import FindingState
 from medviewer.desktop.pictures import OWN_LIBRARY, Pictures, pictures_of, without_patient
@@ -72,6 +74,7 @@ class Circle(QObject):
         self._wire_training()
         self._show_finding()
         self._show_segments()
+        self._show_laid()
         self._show_training()
         self._offer_tasks()
         app = QApplication.instance()
@@ -113,6 +116,8 @@ class Circle(QObject):
         self._session.changed.connect(self._on_session_changed)
 
     def _on_session_changed(self, changes: Changes) -> None:
+        if changes.laid:
+            self._show_laid()
         if changes.volume:
             self._show_finding()
             return
@@ -255,8 +260,28 @@ class Circle(QObject):
         card.delete_asked.connect(self.work.delete_segment)
         card.save_asked.connect(self.seg_files.ask_and_save)
         card.open_asked.connect(self.seg_files.ask_and_open)
+        session, over = self._session, self._column.overlays
+        over.part_shown.connect(
+            lambda path, n, shown: change(session, path, lambda laid: laid.with_part(n, shown=shown))
+        )
+        over.all_shown.connect(lambda path, shown: change(session, path, lambda laid: laid.with_all(shown=shown)))
+        over.opacity_set.connect(lambda path, value: change(session, path, lambda laid: laid.with_opacity(value)))
+        over.close_asked.connect(lambda path: take_away(session, path))
+        over.edit_asked.connect(self._edit_copy)
         self.work.view_changed.connect(self._soon.run)
         self.seg_files.changed.connect(self._soon.run)
+
+    def _edit_copy(self, path: Path) -> None:
+        laid = next((o for o in self._session.laid if o.overlay.path == path), None)
+        if laid is not None:
+            self.seg_files.take_over(laid.overlay)
+
+    def _show_laid(self) -> None:
+        objects = self._session.laid
+        came = len(objects) > len(self._column.overlays.blocks)
+        self._column.overlays.show_objects(objects)
+        if came:
+            self._column.open_page("Segments")
 
     def _show_segments(self) -> None:
         self._column.segments.show_segments(self.work.view(self.seg_files.why_not))

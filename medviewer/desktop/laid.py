@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,6 +70,10 @@ class LaidObject:
         everything = frozenset(range(max(1, len(self.parts))))
         return replace(self, hidden=frozenset() if shown else everything)
 
+    def with_opacity(self, opacity: float) -> LaidObject:
+        """The same with fills that cover the picture more or less, 0 to 1."""
+        return replace(self, opacity=min(1.0, max(0.0, opacity)))
+
 
 def laid_object(overlay: Overlay, summary: str, grid: Grid | None) -> LaidObject:
     """An overlay as it is first shown; volumes are counted here (in a job)."""
@@ -104,6 +110,16 @@ def _contour_facts(kind: str, contours: list[str]) -> str:
     points = all(c == "POINT" for c in contours)
     noun = "point" if points else "contour"
     return " · ".join(part for part in (kind, f"{count} {noun}{'s' if count != 1 else ''}") if part)
+
+
+def change(session: ReadingSession, path: Path, how: Callable[[LaidObject], LaidObject]) -> None:
+    """Another state of one of the session's objects: `change(session, path, lambda o: o.with_part(2, shown=False))`."""
+    session.set_laid(tuple(how(o) if o.overlay.path == path else o for o in session.laid))
+
+
+def take_away(session: ReadingSession, path: Path) -> None:
+    """Lay an object over the images no more."""
+    session.set_laid(tuple(o for o in session.laid if o.overlay.path != path))
 
 
 def words_at(session: ReadingSession, index_kji: tuple[int, int, int]) -> tuple[str, ...]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
+from medviewer.annotation.editor import Editor
 from medviewer.annotation.operations import AcceptProposal, accept_proposal
-from medviewer.annotation.segmentation import Segmentation
+from medviewer.annotation.segmentation import LAST_NUMBER, Segmentation, colour_of
 from medviewer.desktop.marked import Marked
 from medviewer.desktop.services import Services
 from medviewer.desktop.session import ReadingSession
 from medviewer.desktop.tools.editing import do_edit
-from medviewer.formats.catalog import ObjectFile
+from medviewer.errors import Refused
+from medviewer.formats.catalog import Stack
+from medviewer.formats.laid import LaidSegments, Target
+from medviewer.formats.overlays import Overlay
 from medviewer.jobs import JobContext
 
 #: Name of the step that lays a file on the study.
@@ -38,7 +43,6 @@ class SegFiles(QObject):
         self._session, self._services, self._window = session, services, window
         self._busy = ""
         services.actions.register("save", self.ask_and_save, self._why_no_save)
-        services.object_openers["SEG"] = services.object_openers["LABELMAP"] = self._open_object
 
     @property
     def why_not(self) -> str | None:
@@ -70,7 +74,10 @@ class SegFiles(QObject):
     def ask_and_open(self) -> None:
         """Ask for a file, then lay it on the study."""
         dialog = QFileDialog(
-            self._window.window(), "Open a segmentation", "", "DICOM segmentation (*.dcm);;All files (*)"
+            self._window.window(),
+            "Open a segmentation",
+            "",
+            "Segmentation (*.dcm *.nii *.nii.gz *.nrrd);;All files (*)",
         )
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
         dialog.fileSelected.connect(lambda path: self.open(Path(path)))
@@ -101,20 +108,38 @@ class SegFiles(QObject):
         self._services.jobs.start("Saving the segmentation", write, on_done=done, on_failed=self._failed)
 
     def open(self, path: Path) -> None:
-        """Lay a DICOM SEG on the shown study: its segments are added in one undo step."""
+        """Lay a mask (SEG, RTSTRUCT, NIfTI, NRRD) on the shown study: its segments are added in one undo step."""
         editor, stack = self._session.editor, self._session.stack
         if editor is None or stack is None:
             self._services.say(self.why_not or "Open a study first.", "warn")
             return
+
+        def lay(context: JobContext) -> Overlay:
+            from medviewer.formats.overlays import read_overlay
+
+            return read_overlay(path, Target.of(stack), context)
+
+        self._take(path, editor, stack, lay)
+
+    def take_over(self, overlay: Overlay) -> None:
+        """Add the segments of an object that lies over the images to the drawn ones, in one undo step."""
+        editor, stack = self._session.editor, self._session.stack
+        if editor is None or stack is None:
+            self._services.say(self.why_not or "Open a study first.", "warn")
+        else:
+            self._take(overlay.path, editor, stack, lambda _context: overlay)
+
+    def _take(self, path: Path, editor: Editor, stack: Stack, lay: Callable[[JobContext], Overlay]) -> None:
         segmentation = editor.segmentation
 
-        def read(_context: JobContext) -> AcceptProposal:
-            from medviewer.annotation.exchange import open_seg
+        def read(context: JobContext) -> tuple[AcceptProposal, str]:
+            from medviewer.formats.overlays import as_segments
 
-            frame = stack.frame_of_reference_uid
-            return laid_on(open_seg(path, segmentation.grid, frame_of_reference_uid=frame), segmentation)
+            laid = as_segments(lay(context), Target.of(stack), context)
+            return laid_on(laid, segmentation), lost_text(laid)
 
-        def done(operation: AcceptProposal) -> None:
+        def done(result: tuple[AcceptProposal, str]) -> None:
+            operation, lost = result
             self._set_busy("")
             if any(segment.number in segmentation.segments for segment in operation.segments):
                 self._failed("Segments were added while the file was read; open it once more.")
@@ -122,6 +147,8 @@ class SegFiles(QObject):
                 count = len(operation.segments)
                 many = f"{count} segment{'s' if count != 1 else ''}"
                 self._services.say(f"{path.name}: {many} laid on this study.", "good")
+                if lost:
+                    self._services.banner(f"{path.name}: {lost}", "warn")
 
         self._set_busy("The segmentation is being read.")
         self._services.jobs.start(
@@ -132,9 +159,6 @@ class SegFiles(QObject):
             wanted=lambda: self._session.editor is editor,
         )
 
-    def _open_object(self, found: ObjectFile) -> None:
-        self.open(found.path)
-
     def _failed(self, sentence: str) -> None:
         self._set_busy("")
         self._services.banner(sentence, "bad")
@@ -144,14 +168,40 @@ class SegFiles(QObject):
         self.changed.emit()
 
 
-def laid_on(read: Segmentation, segmentation: Segmentation) -> AcceptProposal:
-    """The one operation that adds the segments of a file to a segmentation, under free numbers."""
-    free = (n for n in range(1, 256) if n not in segmentation.segments)
+def laid_on(laid: LaidSegments, segmentation: Segmentation) -> AcceptProposal:
+    """The one operation that adds the segments of a file to a segmentation, under free numbers.
+
+    Where segments share voxels the later one gets them: a voxel that is edited belongs to one segment.
+
+    Raises:
+        Refused: there are more segments than numbers are left.
+    """
+    from medviewer.annotation.exchange import segment_of
+
+    free = (n for n in range(1, LAST_NUMBER + 1) if n not in segmentation.segments)
     added = []
-    for number, segment in read.segments.items():
-        drawn = read.mask(number)
-        if drawn is not None:
-            box, mask = drawn
-            added.append((replace(segment, number=next(free)), box.start_kji, mask))
+    for one in laid.segments:
+        if one.is_empty or not one.mask.any():
+            continue
+        number = next(free, None)
+        if number is None:
+            raise Refused(f"a study holds {LAST_NUMBER} segments, and this file has more")
+        segment = replace(segment_of(one.description), number=number)
+        if one.description.colour is None:
+            segment = replace(segment, colour=colour_of(number))
+        added.append((segment, one.start_kji, one.mask))
     operation = accept_proposal(added, segmentation)
     return AcceptProposal(operation.segments, tuple(replace(p, name=OPENED) for p in operation.paints), OPENED)
+
+
+def lost_text(laid: LaidSegments) -> str:
+    """What of a file an edited segmentation cannot hold, as sentences; "" where nothing is lost."""
+    said = [f"{why[:1].upper()}{why[1:]}." for why in laid.refused]
+    if shared := laid.overlap:
+        said.append(
+            f"{shared} voxels belong to several segments of the file; while you edit, a voxel belongs to one, and the "
+            "later segment has them."
+        )
+    if laid.kind == "fractional":
+        said.append("Fractions became masks at one half.")
+    return " ".join(said)

@@ -80,8 +80,8 @@ class Services:
         active_view: the view that has the frame, or None.
         set_status: the permanent fields of the status line: `set_status("saved", text, tone)`; fields are
             "saved", "undo", "model", "queue".
-        object_openers: what a click on a DICOM object in the series list does, by kind: a panel that can open
-            segmentations puts its function at "SEG" and "LABELMAP"; it gets the catalog's ObjectFile.
+        object_openers: what a click on a DICOM object in the series list does, by kind: whoever can show
+            reports puts its function at "SR"; it gets the catalog's ObjectFile.
     """
 
     jobs: Jobs

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFrame, QScrollArea, QStackedWidget, QTabBar, QVBo
 from medviewer.desktop.panels.check_first import CheckFirstCard
 from medviewer.desktop.panels.finding import FindingCard
 from medviewer.desktop.panels.look import card_style
+from medviewer.desktop.panels.overlays import OverlaysCard
 from medviewer.desktop.panels.queue import QueueCard
 from medviewer.desktop.panels.segments import SegmentsCard
 from medviewer.desktop.panels.similar import SimilarCard
@@ -52,6 +53,7 @@ class RightColumn(QWidget):
         self.finding = FindingCard()
         self.similar = SimilarCard()
         self.check_first = CheckFirstCard()
+        self.overlays = OverlaysCard()
         self.segments = SegmentsCard()
         self.queue = QueueCard()
         self.training = TrainingCard()
@@ -69,7 +71,7 @@ class RightColumn(QWidget):
             self.PAGES,
             (
                 (self.finding, self.similar, self.check_first, self.training_glance),
-                (self.segments,),
+                (self.overlays, self.segments),
                 (self.queue,),
                 (self.training,),
             ),
