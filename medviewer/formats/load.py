@@ -16,6 +16,7 @@ from medviewer.errors import BadInput, MedviewerError, MissingHere
 from medviewer.formats.catalog import FrameRef, Stack
 from medviewer.formats.dicom.colour import eight_bit, expand_palette, luminance
 from medviewer.formats.dicom.decoding.series import Wanted, decode_series
+from medviewer.formats.dicom.direct import direct_place, read_places
 from medviewer.formats.dicom.graphics import frame_graphics
 from medviewer.formats.dicom.native import PixelFault
 from medviewer.formats.dicom.pixels import encoded_frame, is_encoded, palette_of, read_stored
@@ -180,7 +181,12 @@ def load_volume(
 def _read_slices(
     stack: Stack, volume: Volume, wanted: Sequence[int], time: int, context: JobContext
 ) -> Iterator[tuple[int, MedviewerError | None]]:
-    """Fill slices, the first wanted first, compressed ones on all cores: the index of each, and why it is not read."""
+    """Fill slices, the first wanted first: the index of each, and why it is not read.
+
+    Three ways, tried in this order: compressed stacks are decoded by child processes on all cores (`decode_series`);
+    uncompressed frames of files on disk are read straight into their places (`read_places`); everything else, and what
+    went wrong in the second way, is read one by one with care (`read_slice`).
+    """
     frames = stack.at_time(time).frames
     if len(wanted) > 1 and all(is_encoded(frames[k]) and frames[k].tile is None for k in wanted):
         series = [_wanted(frames[k], volume, k) for k in wanted]
@@ -188,7 +194,16 @@ def _read_slices(
             volume.loaded[k] |= fault is None
             yield k, None if fault is None else _sentence(frames[k], fault)
         return
+    found = [direct_place(frames[k], k, volume.voxels[k]) for k in wanted]
+    places = [place for place in found if place is not None]
+    for k, was_read in read_places(places, context.token):
+        if was_read:
+            volume.loaded[k] = True
+            yield k, None
+    context.check()
     for k in wanted:
+        if volume.loaded[k]:
+            continue
         try:
             read_slice(stack, volume, k, time)
         except (BadInput, MissingHere) as error:

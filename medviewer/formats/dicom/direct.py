@@ -1,105 +1,130 @@
-"""The usual compressed pictures, one sample a pixel, straight from the decoders' packages.
+"""Uncompressed frames of files on disk, read straight into their places, several at once.
 
-pydicom's plug-ins parse, wrap and copy around the same calls; that costs as much as decoding itself for the fast
-codecs, and importing pydicom costs a fresh process more than its first ten pictures. What is not plain here gets None
-and takes the long way; so does whatever a package refuses.
+A slice is one `preadv` into the volume: no buffer between, no copy. Reads wait for disks without Python's lock, so a few
+threads keep several of them in flight, and share the copying where the files are in memory already. Whatever goes
+wrong with a frame is left to the careful reading of `pixels.read_stored`, which says what it is.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
-from typing import Any
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medviewer.formats.catalog import PixelLayout
+from medviewer.formats.catalog import FrameRef, PixelLayout
+from medviewer.formats.dicom.native import frame_bits, is_direct, keep_stored_bits
+from medviewer.jobs import CancelToken
 
 AnyArray = NDArray[np.generic]
 
-_LOSSLESS_JPEG = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
-_JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
-_OPENJPEG = tuple(f"1.2.840.10008.1.2.4.{tail}" for tail in (90, 91, 201, 202, 203))
-_CODE_STREAM = b"\xff\x4f\xff\x51"
+#: Reads in flight: as many as keep a disk busy, and no more than a small machine can copy at once.
+_THREADS = 4
+#: Frames that a thread reads before it tells.
+_CHUNK = 8
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
-def decode_direct(stream: bytes, layout: PixelLayout, precision: int, bits: int) -> AnyArray | None:
-    """One frame [rows, columns] as its decoder gives it, in the type that its precision needs; None if not plain.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the bytes of one frame lie, and where they go.
+
+    Attributes:
+        k: a number to tell it by.
+        path: of the file on disk.
+        offset: of the frame's first byte.
+        layout: how its pixels are stored.
+        out: C-contiguous [rows, columns] of the native type.
+    """
+
+    k: int
+    path: str
+    offset: int
+    layout: PixelLayout
+    out: AnyArray
+
+
+def direct_place(frame: FrameRef, k: int, out: AnyArray) -> Place | None:
+    """The place of an uncompressed frame whose bytes are the array's bytes; None for every other frame."""
+    layout = frame.layout
+    if layout is None or frame.data_offset < 0 or frame.tile is not None or not is_direct(layout):
+        return None
+    if out.dtype != layout.dtype or out.shape != (layout.rows, layout.columns) or not out.flags.c_contiguous:
+        return None
+    offset = frame.data_offset + frame.frame * (frame_bits(layout) // 8)
+    return Place(k, str(frame.path), offset, layout, out)
+
+
+def read_places(places: Sequence[Place], token: CancelToken) -> Iterator[tuple[int, bool]]:
+    """Read frames, the first ones first: the number of each, and whether it was read.
 
     Args:
-        stream: a code stream whose size and components were compared with the header.
-        layout: as the header declares it.
-        precision: bits of a sample as the code stream says.
-        bits: Bits Stored as the decoder is to be told it.
+        places: what to read and where to.
+        token: ends the reading.
     """
-    decode = _DECODERS.get(layout.transfer_syntax)
-    if decode is None or layout.samples != 1 or layout.bits_allocated not in (8, 16) or precision > 16:
-        return None
+    chunks = [places[n : n + _CHUNK] for n in range(0, len(places), _CHUNK)]
+    if len(chunks) <= 1:
+        for chunk in chunks:
+            yield from _read_chunk(chunk, token)
+        return
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="read") as pool:
+        pending = [pool.submit(_read_chunk, chunk, token) for chunk in chunks]
+        try:
+            for future in as_completed(pending):
+                yield from future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _read_chunk(places: Sequence[Place], token: CancelToken) -> list[tuple[int, bool]]:
+    """One file after the other; a file of several frames stays open."""
+    told: list[tuple[int, bool]] = []
+    opened, number = "", -1
     try:
-        data, itemsize = decode(stream, layout, precision, bits)
-        if len(data) != layout.rows * layout.columns * itemsize:
-            return None
-    except Exception:  # packages raise whatever they like; the long way finds the words for it
-        return None
-    values = np.frombuffer(data, f"{'i' if layout.signed else 'u'}{itemsize}")
-    return values.reshape(layout.rows, layout.columns)
+        for place in places:
+            if token.cancelled:
+                break
+            try:
+                if place.path != opened:
+                    if number >= 0:
+                        os.close(number)
+                    opened, number = "", -1
+                    number = os.open(place.path, _FLAGS)
+                    opened = place.path
+                told.append((place.k, _read(number, place)))
+            except OSError:
+                told.append((place.k, False))
+    finally:
+        if number >= 0:
+            os.close(number)
+    return told
 
 
-def _charls(stream: bytes, layout: PixelLayout, precision: int, bits: int) -> tuple[Any, int]:
-    import _CharLS  # type: ignore[import-not-found]
-
-    return _CharLS._decode(stream), 1 if precision <= 8 else 2
-
-
-def _openjpeg(stream: bytes, layout: PixelLayout, precision: int, bits: int) -> tuple[Any, int]:
-    import _openjpeg  # type: ignore[import-not-found]
-
-    if not stream.startswith(_CODE_STREAM):
-        raise ValueError("a file around the code stream")
-    failed, data = _openjpeg.decode(io.BytesIO(stream), 0, as_array=False)
-    if failed:
-        raise ValueError("damaged")
-    return data, 1 if precision <= 8 else 2
+def _read(number: int, place: Place) -> bool:
+    """Fill one place; False where the file ends before."""
+    view = memoryview(place.out.view(np.uint8).reshape(-1))  # type: ignore[arg-type]
+    got = 0
+    while got < len(view):
+        count = _read_into(number, view[got:], place.offset + got)
+        if count <= 0:
+            return False
+        got += count
+    keep_stored_bits(place.out, place.layout)
+    return True
 
 
-def _gdcm(stream: bytes, layout: PixelLayout, precision: int, bits: int) -> tuple[Any, int]:
-    return gdcm_buffer(stream, layout, layout.bits_allocated, bits), layout.bits_allocated // 8
+if hasattr(os, "preadv"):
 
+    def _read_into(number: int, view: memoryview, offset: int) -> int:
+        return os.preadv(number, [view], offset)
 
-def gdcm_buffer(stream: bytes, layout: PixelLayout, allocated: int, stored: int) -> bytes:
-    """The values of one frame as GDCM gives them.
+else:  # Windows
 
-    Raises:
-        ImportError: GDCM is not installed.
-        ValueError: it does not read this picture.
-    """
-    import gdcm
-
-    # Every object here must outlive the last call: GDCM's Python objects do not keep each other alive.
-    fragment = gdcm.Fragment()
-    fragment.SetByteStringValue(stream)
-    fragments = gdcm.SequenceOfFragments.New()
-    fragments.AddFragment(fragment)
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    element.SetValue(fragments.__ref__())
-    image = gdcm.Image()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((layout.columns, layout.rows, 1))
-    image.SetDataElement(element)
-    kind = gdcm.PhotometricInterpretation.GetPIType(layout.photometric)
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(kind))
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(layout.transfer_syntax)))
-    image.SetPixelFormat(gdcm.PixelFormat(layout.samples, allocated, stored, stored - 1, int(layout.signed)))
-    raw = image.GetBuffer()
-    if raw is None:
-        raise ValueError("damaged")
-    return raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else bytes(raw)
-
-
-_Decode = Callable[[bytes, PixelLayout, int, int], tuple[Any, int]]
-_DECODERS: dict[str, _Decode] = {
-    **dict.fromkeys(_LOSSLESS_JPEG, _gdcm),
-    **dict.fromkeys(_JPEG_LS, _charls),
-    **dict.fromkeys(_OPENJPEG, _openjpeg),
-}
+    def _read_into(number: int, view: memoryview, offset: int) -> int:
+        os.lseek(number, offset, os.SEEK_SET)
+        data = os.read(number, len(view))
+        view[: len(data)] = data
+        return len(data)
