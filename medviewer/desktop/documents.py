@@ -15,6 +15,8 @@ import numpy as np
 from PySide6.QtCore import QObject
 
 from medviewer.desktop.panels.document import DocumentPanel, DocumentView, State
+from medviewer.desktop.presentation import marks_of_state, slices_of_state
+from medviewer.desktop.presenter import Presenter
 from medviewer.desktop.services import Services
 from medviewer.desktop.session import Changes, ReadingSession
 from medviewer.desktop.viewport.marks import Frames, Mark, label_of, marks_of, place_of
@@ -24,14 +26,27 @@ from medviewer.formats.dicom.sr_text import Role, TextLine
 from medviewer.jobs import JobContext
 
 if TYPE_CHECKING:
+    from medviewer.formats.dicom.gsps import PresentationState
     from medviewer.formats.dicom.ko import KeySelection
     from medviewer.formats.dicom.sr import Report
     from medviewer.formats.dicom.sr_measurements import Measurement
 
 #: Kinds whose rows open the text panel.
-KINDS = ("SR", "KO", "PDF", "M3D", "other", "RTPLAN", "RWV", "WAVEFORM", "ANN", "MR-spectroscopy")
+KINDS = ("SR", "KO", "PR", "PDF", "M3D", "other", "RTPLAN", "RWV", "WAVEFORM", "ANN", "MR-spectroscopy")
 
-_TITLES = {"SR": "Report", "KO": "Key images", "PDF": "PDF document", "M3D": "3-D model", "RTPLAN": "Plan"}
+_TITLES = {
+    "SR": "Report",
+    "KO": "Key images",
+    "PR": "Presentation state",
+    "PDF": "PDF document",
+    "M3D": "3-D model",
+    "RTPLAN": "Plan",
+}
+_SWITCHES = {
+    "SR": "Measurements on the pictures",
+    "KO": "Stars on the pictures",
+    "PR": "Applied to the pictures",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +58,7 @@ class Opened:
         lines: its text.
         report, measurements: of a report.
         selection: of a key object selection.
+        state: of a presentation state.
         why_no_action: for a PDF why it cannot be opened, or None.
         line_measurement: which measurement a line tells of.
         line_reference: what a line points at.
@@ -53,6 +69,7 @@ class Opened:
     report: Report | None = None
     measurements: tuple[Measurement, ...] = ()
     selection: KeySelection | None = None
+    state: PresentationState | None = None
     why_no_action: str | None = None
     line_measurement: dict[int, int] = field(default_factory=dict)
     line_reference: dict[int, ImageReference] = field(default_factory=dict)
@@ -66,7 +83,7 @@ class Opened:
     @property
     def has_marks(self) -> bool:
         """True where there is something to show on pictures."""
-        return any(m.graphics for m in self.measurements) or self.selection is not None
+        return any(m.graphics for m in self.measurements) or self.selection is not None or self.state is not None
 
 
 def read_object(found: ObjectFile, is_here: Callable[[ImageReference], bool]) -> Opened:
@@ -77,6 +94,10 @@ def read_object(found: ObjectFile, is_here: Callable[[ImageReference], bool]) ->
     """
     from medviewer.formats.dicom.object_text import object_lines
 
+    if found.kind == "PR":
+        from medviewer.formats.dicom.gsps import read_presentation
+
+        return Opened(found, tuple(object_lines(found, is_here)), state=read_presentation(found.path))
     if found.kind not in ("SR", "KO"):
         reason = _why_no_pdf(found.path) if found.kind == "PDF" else None
         return Opened(found, tuple(object_lines(found, is_here)), why_no_action=reason)
@@ -96,7 +117,7 @@ def read_object(found: ObjectFile, is_here: Callable[[ImageReference], bool]) ->
         if line.item is not None and line.item.reference is not None and is_here(line.item.reference)
     }
     selection = key_selection(report) if found.kind == "KO" else None
-    return Opened(found, lines, report, measured, selection, None, by_measurement, by_reference)
+    return Opened(found, lines, report, measured, selection, None, None, by_measurement, by_reference)
 
 
 def _why_no_pdf(path: Path) -> str | None:
@@ -125,6 +146,7 @@ class Documents(QObject):
         self._wanted: Path | None = None
         self._chosen: object = None
         self._go_after: Callable[[Stack], object] | None = None
+        self.presenter = Presenter(session, services, self)
         for kind in KINDS:
             services.object_openers.setdefault(kind, self.open)
         services.actions.register("next-key-image", lambda: self._step_key(1), self._why_no_key)
@@ -158,6 +180,8 @@ class Documents(QObject):
         def done(opened: Opened) -> None:
             self._current = opened
             if opened.has_marks:
+                if opened.state is not None:  # one at a time: what two ask for cannot both be shown
+                    self._on = {path: other for path, other in self._on.items() if other.state is None}
                 self._on[found.path] = opened
                 self._lead_there(opened)
                 self._redraw()
@@ -179,7 +203,7 @@ class Documents(QObject):
         kind = opened.found.kind
         switch, targets = "", self._targets(opened)
         if opened.has_marks:
-            switch = "Stars on the pictures" if kind == "KO" else "Measurements on the pictures"
+            switch = _SWITCHES.get(kind, "On the pictures")
         self._panel.show_document(
             DocumentView(
                 kind=kind,
@@ -248,6 +272,8 @@ class Documents(QObject):
                 if opened.report is not None and opened.selection is None:
                     made = marks_of(opened.measurements, stack, volume.grid, verified=opened.report.is_verified)
                     marks += [_owned(mark, opened) for mark in made]
+                elif opened.state is not None:
+                    marks += marks_of_state(opened.state, stack)
                 elif opened.selection is not None:
                     frames = Frames.of(stack)
                     for image in opened.selection.images:
@@ -255,6 +281,7 @@ class Documents(QObject):
                             keys.setdefault(k, opened.selection.title)
         self._session.set_marks(tuple(marks), keys, self._chosen)
         self._mark_rows(set(self._on))
+        self.presenter.use(next((o.state for o in self._on.values() if o.state is not None), None))
 
     # -- going places ----------------------------------------------------------------------------------------------
 
@@ -262,6 +289,8 @@ class Documents(QObject):
         """Show the stack that an object speaks of where the shown one has nothing of it."""
         stack = self._session.stack
         if stack is not None and self._speaks_of(opened, stack):
+            if opened.state is not None:
+                self._go_to_state(opened.state, stack)
             return
         catalog = self._session.catalog
         other = None if catalog is None else next((s for s in catalog.stacks() if self._speaks_of(opened, s)), None)
@@ -275,11 +304,24 @@ class Documents(QObject):
                 return
         if opened.selection is not None:
             self._step_key(1)
+        if opened.state is not None:
+            self._go_to_state(opened.state, stack)
+
+    def _go_to_state(self, state: PresentationState, stack: Stack) -> None:
+        """To the nearest slice that a presentation state is for, where the shown one is not."""
+        slices = slices_of_state(state, stack)
+        here = round(float(self._session.crosshair_kji[0]))
+        if slices and here not in slices:
+            at = self._session.crosshair_kji.copy()
+            at[0] = min(slices, key=lambda k: abs(k - here))
+            self._session.move_crosshair(at)
 
     def _speaks_of(self, opened: Opened, stack: Stack) -> bool:
         if opened.selection is not None:
             frames = Frames.of(stack)
             return any(frames.slices_of(image) for image in opened.selection.images)
+        if opened.state is not None:
+            return bool(slices_of_state(opened.state, stack))
         return any(place_of(m, stack, stack.grid) is not None for m in opened.measurements)
 
     def _stack_of(self, measurement: Measurement) -> Stack | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from medviewer.volume.overlay_plane import FrameGraphics
 from medviewer.volume.plane import PlaneAxes
 from medviewer.volume.volume import Volume
 from medviewer.volume.window import GreyMapper, Window
+
+_Any = TypeVar("_Any", bound=np.generic)
 
 #: How many reduced cuts are kept (large pictures only).
 _KEPT = 8
@@ -68,6 +71,7 @@ class GreySource:
         if self.colour_frame is None or axes.through != 0:
             return None
         frame = self.colour_frame(position)
+        frame = None if frame is None else turned(frame, axes)
         if frame is None or self._key is None or not self._key[1]:
             return frame
         return (255 - frame).astype(np.uint8)
@@ -86,7 +90,13 @@ class GreySource:
         """What the file lays over the picture of an acquired slice, if it has arrived; None for other planes."""
         if self.graphics_of is None or axes.through != 0:
             return None
-        return self.graphics_of(position)
+        found = self.graphics_of(position)
+        if found is None:
+            return None
+        lines, regions, covered = (
+            None if mask is None else turned(mask, axes) for mask in (found.lines, found.regions, found.covered)
+        )
+        return FrameGraphics(lines, regions, covered, found.brightness)
 
     def _stored(self, volume: Volume, axes: PlaneAxes, position: int, reduce: int) -> NDArray[np.generic]:
         cut = axes.cut(volume.voxels, position)
@@ -99,6 +109,17 @@ class GreySource:
             if len(self._reduced) > _KEPT:
                 self._reduced.popitem(last=False)
         return kept
+
+
+def turned(picture: NDArray[_Any], axes: PlaneAxes) -> NDArray[_Any]:
+    """A picture `[rows, columns, ...]` of an acquired slice as its axes lie on the screen; itself where they lie so."""
+    if axes.down > axes.right:
+        picture = picture.swapaxes(0, 1)
+    if axes.flip_down:
+        picture = picture[::-1]
+    if axes.flip_right:
+        picture = picture[:, ::-1]
+    return np.ascontiguousarray(picture)
 
 
 def averaged(picture: NDArray[np.generic], factor: int, padding: tuple[int, int] | None = None) -> NDArray[np.generic]:

@@ -33,14 +33,17 @@ class Mark:
     """One shape with its words.
 
     Attributes:
-        shape: "POINT", "POLYLINE" (open or closed: the points say) or "ELLIPSOID".
-        points_kji: fractional indices `[n, 3]`; of an ellipsoid its centre and three half axes.
+        shape: "POINT", "POLYLINE" (open or closed: the points say), "ELLIPSOID" or "TEXT".
+        points_kji: fractional indices `[n, 3]`; of an ellipsoid its centre and three half axes, of a text two corners
+            of its box.
         slice_k: the slice that it belongs to, None for a shape in the patient that any plane may meet.
         label: words beside it, one line each.
         colour: red, green, blue; None for the colour of measurements.
         is_ai: an algorithm's, not yet verified by anybody.
         filled: its inside is filled.
         owner: what it belongs to (a measurement's number in its report).
+        leader_kji: of a text the point that a line leads to, or None.
+        justification: of a text in its box: "LEFT", "RIGHT", "CENTER".
     """
 
     shape: str
@@ -51,6 +54,8 @@ class Mark:
     is_ai: bool = False
     filled: bool = False
     owner: object = None
+    leader_kji: Points | None = None
+    justification: str = "LEFT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +209,8 @@ def in_cut(mark: Mark, axes: PlaneAxes, size_kji: tuple[int, int, int], position
     depth = mark.points_kji[:, axes.through] - position
     placed = _rows_columns(mark.points_kji, axes, size_kji)
     inside = np.abs(depth) <= HALF_CUT
+    if mark.shape == "TEXT":
+        return Drawn((placed,)) if inside.all() else None
     if mark.shape == "POINT":
         return Drawn(points=((float(placed[0, 0]), float(placed[0, 1])),)) if inside[0] else None
     if inside.all():

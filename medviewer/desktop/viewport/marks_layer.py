@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -35,6 +36,9 @@ def draw_marks(painter: QPainter, view: PlaneViewport, cache: TextCache) -> None
         drawn = in_cut(mark, view.axes, volume.size_kji, view.position)
         if drawn is None:
             continue
+        if mark.shape == "TEXT":
+            _write_in_box(painter, view, cache, mark, drawn, taken)
+            continue
         path = _path(drawn, view)
         chosen = session.chosen_mark is not None and mark.owner == session.chosen_mark
         _stroke(painter, path, mark, chosen)
@@ -43,8 +47,13 @@ def draw_marks(painter: QPainter, view: PlaneViewport, cache: TextCache) -> None
             labels.append((mark, QPointF(box.right() + 6, box.top() - 2)))
     for mark, at in labels:
         _write(painter, view, cache, mark, at, taken)
-    if view.axes.through == 0 and view.position in session.key_slices:
-        _star(painter, view, cache, session.key_slices[view.position])
+    if view.axes.through == 0:
+        said = []
+        if view.position in session.key_slices:
+            said.append(("★", session.key_slices[view.position] or "Key image"))
+        if session.presented is not None:
+            said.append(("Presentation state", session.presented.state.label or session.presented.state.description))
+        _say_on_top(painter, view, cache, said)
     painter.restore()
 
 
@@ -109,9 +118,34 @@ def _write(
         painter.drawPixmap(QPointF(box.x(), box.y() + n * LINE), picture)
 
 
-def _star(painter: QPainter, view: PlaneViewport, cache: TextCache, title: str) -> None:
-    """ "★ For Referring Provider" below the upper orientation letter."""
+def _write_in_box(
+    painter: QPainter, view: PlaneViewport, cache: TextCache, mark: Mark, drawn: Drawn, taken: list[QRectF]
+) -> None:
+    """Words of a presentation state in their box on the screen, with the line that leads to their place."""
+    placing, ratio = view.placing, view.devicePixelRatioF()
+    corners = [QPointF(*placing.to_screen(float(row), float(column))) for row, column in drawn.lines[0][:2]]
+    box = QRectF(corners[0], corners[-1]).normalized()
+    width = max(cache.line(line, ink_of(mark), 9, False, ratio).width() / ratio for line in mark.label)
+    x = {"RIGHT": box.right() - width, "CENTER": box.center().x() - width / 2}.get(mark.justification, box.left())
+    _write(painter, view, cache, mark, QPointF(x, box.top()), taken)
+    if mark.leader_kji is not None and view.volume is not None:
+        _, row, column = view.axes.from_index(view.volume.size_kji, mark.leader_kji[0])
+        end = QPointF(*placing.to_screen(row, column))
+        path = QPainterPath(_nearest(taken[-1], end))
+        path.lineTo(end)
+        _stroke(painter, path, mark, False)
+
+
+def _nearest(box: QRectF, point: QPointF) -> QPointF:
+    """The point of a box that is nearest to a point."""
+    return QPointF(min(max(point.x(), box.left()), box.right()), min(max(point.y(), box.top()), box.bottom()))
+
+
+def _say_on_top(painter: QPainter, view: PlaneViewport, cache: TextCache, said: Sequence[tuple[str, str]]) -> None:
+    """ "★ For Referring Provider", "Presentation state PET" below the upper orientation letter."""
     ratio = view.devicePixelRatioF()
-    words = "★ Key image" if view.brief or view.width() < 520 else f"★ {title or 'Key image'}"
-    picture = cache.line(words, MEASURED, 10, True, ratio)
-    painter.drawPixmap(QPointF((view.width() - picture.width() / ratio) / 2, 30.0), picture)
+    room = view.width() - 2 * 190
+    for n, (what, title) in enumerate(said):
+        words = f"{what} {title}" if room > 180 else what
+        picture = cache.line(words if len(words) <= 60 else f"{words[:59]}…", MEASURED, 10, True, ratio)
+        painter.drawPixmap(QPointF((view.width() - picture.width() / ratio) / 2, 30.0 + n * (LINE + 2)), picture)

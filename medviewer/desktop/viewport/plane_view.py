@@ -152,6 +152,11 @@ class PlaneViewport(QWidget):
         volume = self.volume
         picture = (1, 1) if volume is None else self._axes.picture_size(volume.size_kji)
         room = (max(1, self.width()), max(1, self.height()))
+        presented = self._session.presented
+        if presented is not None and self._axes.through == 0:
+            screen_mm = 25.4 / max(1, self.physicalDpiX())
+            whole = Placing.fitted(picture, self.pixel_mm, room)
+            return presented.placing(whole, screen_mm, self.devicePixelRatioF())
         if not self.brief or volume is None:
             return Placing.fitted(picture, self.pixel_mm, room)
         _, row, column = self._axes.from_index(volume.size_kji, self._session.crosshair_kji)
@@ -191,8 +196,14 @@ class PlaneViewport(QWidget):
 
     def _take_volume(self) -> None:
         self.close_story()
+        self._take_axes()
+
+    def _take_axes(self) -> None:
+        """The plane's axes; a presentation state may turn the acquired one."""
         volume = self.volume
         self._axes = plane_axes(None if volume is None else volume.grid, self.name)
+        if self._session.presented is not None and self._axes.through == 0:
+            self._axes = self._session.presented.axes
         self._placing = None
         self._base.forget()
         self._overlay.forget()
@@ -217,6 +228,8 @@ class PlaneViewport(QWidget):
                 self.close_story()
             self._choose_cursor()
             self.update()
+        if changes.presented:
+            self._take_axes()
         if changes.marks or changes.laid:
             self.update()
         if changes.window or changes.segments or changes.proposal:
@@ -265,7 +278,7 @@ class PlaneViewport(QWidget):
             if self._session.laid:
                 self._laid.draw(painter, self._session.laid, volume, self._axes, self.position, placing)
             self._overlay.draw(painter, self._session, self._axes, self.position, placing)
-            if self._session.marks or self._session.key_slices:
+            if self._session.marks or self._session.key_slices or self._session.presented is not None:
                 draw_marks(painter, self, self._texts)
         if self._draft is not None:
             drawing.draw_draft(painter, self._draft, placing, self._session)
@@ -280,7 +293,9 @@ class PlaneViewport(QWidget):
 
     def _picture(self, volume: Volume) -> QPixmap:
         session = self._session
-        self._source.use(volume, session.window, session.inverted)
+        presented = session.presented
+        shown = volume if presented is None or self._axes.through != 0 else presented.volume
+        self._source.use(shown, session.window, session.inverted)
         placing = self.placing.resized(max(1, self.width()), max(1, self.height()))
         ratio = self.devicePixelRatioF()
         return self._base.picture(

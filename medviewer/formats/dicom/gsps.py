@@ -19,8 +19,14 @@ from medviewer.formats.dicom import tags as T
 from medviewer.formats.dicom.document import ImageReference, count_text
 from medviewer.formats.dicom.elements import Elements
 from medviewer.formats.dicom.lab import rgb_of_lab
+from medviewer.formats.dicom.luts import modality_table, read_table, read_windows
+from medviewer.formats.dicom.overlay_planes import overlay_bits, read_overlay_planes
+from medviewer.formats.dicom.shutter import read_shutter
 from medviewer.formats.dicom.text import one_line
-from medviewer.volume.window import VoiFunction, Window
+from medviewer.volume.lut import LookupTable
+from medviewer.volume.overlay_plane import OverlayPlane
+from medviewer.volume.shutter import Shutter
+from medviewer.volume.window import Window
 
 #: Annotations, and points of all of them, that are kept.
 MAX_ANNOTATIONS, MAX_POINTS = 20_000, 2_000_000
@@ -40,10 +46,11 @@ _FLIP, _ROTATION = 0x00700041, 0x00700042
 _AREAS, _AREA_TOP, _AREA_BOTTOM, _SIZE_MODE, _AREA_SPACING, _AREA_ASPECT, _MAGNIFICATION = (
     0x0070005A, 0x00700052, 0x00700053, 0x00700100, 0x00700101, 0x00700102, 0x00700103,
 )  # fmt: skip
-_SOFTCOPY_VOI, _EXPLANATION, _LUT_EXPLANATION = 0x00283110, 0x00281055, 0x00283003
-_PRESENTATION_LUT = 0x20500010
+_SOFTCOPY_VOI = 0x00283110
+_PRESENTATION_LUT, _BITMAP_GROUP = 0x20500010, 0x00181623
 
 GSPS_ELEMENTS: dict[int, bytes] = {
+    **T.WANTED, **{0x60001001 | group << 16: b"CS" for group in range(0, 0x20, 2)}, _BITMAP_GROUP: b"US",
     _LABEL: b"CS", _DESCRIPTION: b"LO", _CREATED: b"DA", _CREATED_AT: b"TM", _CREATOR: b"PN", _ANNOTATIONS: b"SQ",
     _LAYER: b"CS", _TEXTS: b"SQ", _GRAPHICS: b"SQ", _BOX_UNITS: b"CS", _ANCHOR_UNITS: b"CS", _TEXT: b"ST",
     _BOX_TOP: b"FL", _BOX_BOTTOM: b"FL", _JUSTIFIED: b"CS", _ANCHOR: b"FL", _ANCHOR_SHOWN: b"CS", _TEXT_STYLE: b"SQ",
@@ -51,10 +58,7 @@ GSPS_ELEMENTS: dict[int, bytes] = {
     _LINE_COLOUR: b"US", _LINE_WIDTH: b"FL", _COMPOUND: b"SQ", _LAYERS: b"SQ", _ORDER: b"IS", _GREY: b"US",
     _RGB: b"US", _LAB: b"US", _LAYER_WORDS: b"LO", _FLIP: b"CS", _ROTATION: b"US", _AREAS: b"SQ", _AREA_TOP: b"SL",
     _AREA_BOTTOM: b"SL", _SIZE_MODE: b"CS", _AREA_SPACING: b"DS", _AREA_ASPECT: b"IS", _MAGNIFICATION: b"FL",
-    _SOFTCOPY_VOI: b"SQ", _EXPLANATION: b"LO", _LUT_EXPLANATION: b"LO", _PRESENTATION_LUT: b"SQ",
-    T.PRESENTATION_SHAPE: b"CS", T.WINDOW_CENTER: b"DS", T.WINDOW_WIDTH: b"DS", T.VOI_FUNCTION: b"CS",
-    T.RESCALE_INTERCEPT: b"DS", T.RESCALE_SLOPE: b"DS", T.RESCALE_TYPE: b"LO", T.MODALITY_LUT: b"SQ",
-    T.VOI_LUT: b"SQ", T.LUT_DESCRIPTOR: b"US", T.LUT_DATA: b"OW",
+    _SOFTCOPY_VOI: b"SQ", _PRESENTATION_LUT: b"SQ", T.PRESENTATION_SHAPE: b"CS",
 }  # fmt: skip
 
 _CLASSES = {
@@ -66,29 +70,12 @@ _CLASSES = {
 _CLASS_ROOT = "1.2.840.10008.5.1.4.1.1."
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Lut:
-    """A lookup table (PS3.3 C.11.1, C.11.2): input `first` gives `entries[0]`; inputs outside give the first or last.
-
-    Attributes:
-        first: first input value that is mapped.
-        bits: of an entry.
-        entries: uint16.
-    """
-
-    first: int
-    bits: int
-    entries: NDArray[np.uint16]
-
-
 @dataclass(frozen=True, slots=True)
 class SoftcopyVoi:
-    """Which values of interest for which images: a window or a table."""
+    """Which windows or tables for which images (none named: for all); the first one counts."""
 
     images: tuple[ImageReference, ...]
     windows: tuple[Window, ...] = ()
-    lut: Lut | None = None
-    explanation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +174,11 @@ class PresentationState:
         modality_lut: replaces the image's own, or None.
         inverse: Presentation LUT Shape INVERSE.
         presentation_lut: a table instead of a shape, or None.
-        overlays: (group, layer) of overlays that are switched on.
+        overlays: (group, layer) of overlays that are switched on, of the image or of the presentation state.
+        own_overlays: overlay planes that the presentation state brings itself.
+        shutter: what it covers, or None; `bitmap_shutter` is the group of an own overlay that covers, 0 for none.
+        shutter_brightness: how covered pixels are drawn, 0 black to 1 white.
+        path: the file, for the bits of its overlays.
         sop_instance_uid, study_uid: identifiers.
     """
 
@@ -204,10 +195,15 @@ class PresentationState:
     annotations: tuple[Annotation, ...] = ()
     layers: tuple[GraphicLayer, ...] = ()
     rescale: tuple[float, float, str] | None = None
-    modality_lut: Lut | None = None
+    modality_lut: LookupTable | None = None
     inverse: bool = False
-    presentation_lut: Lut | None = None
+    presentation_lut: LookupTable | None = None
     overlays: tuple[tuple[int, str], ...] = ()
+    own_overlays: tuple[OverlayPlane, ...] = ()
+    shutter: Shutter | None = None
+    bitmap_shutter: int = 0
+    shutter_brightness: float = 0.0
+    path: Path | None = None
     sop_instance_uid: str = ""
     study_uid: str = ""
 
@@ -240,9 +236,7 @@ def read_presentation(path: Path) -> PresentationState:
     Raises:
         BadInput: it cannot be read.
     """
-    wanted = dict(GSPS_ELEMENTS)
-    wanted |= {0x60001001 | group << 16: b"CS" for group in range(0, 0x20, 2)}
-    header = D.read_document(path, wanted)
+    header = D.read_document(path, GSPS_ELEMENTS)
     data = header.data
     charsets = data.texts(T.CHARSET)
     sop_class = data.text(T.SOP_CLASS) or header.meta.text(0x00020002)
@@ -251,6 +245,9 @@ def read_presentation(path: Path) -> PresentationState:
         raise BadInput("this is no presentation state", path=path)
     budget = [MAX_POINTS]
     annotations = [_annotation(item, charsets, budget) for item in data.items(_ANNOTATIONS)[:MAX_ANNOTATIONS]]
+    rescale = _rescale(data, charsets)
+    signed = rescale is not None and rescale[1] < 0
+    table = modality_table(data, signed=False)
     return PresentationState(
         kind=kind or "grayscale",
         label=one_line(data.text(_LABEL)),
@@ -265,21 +262,40 @@ def read_presentation(path: Path) -> PresentationState:
         rotation=_rotation(data),
         flip=data.text(_FLIP).upper() == "Y",
         areas=tuple(area for item in data.items(_AREAS) if (area := _area(item)) is not None),
-        voi=tuple(_voi(item, charsets) for item in data.items(_SOFTCOPY_VOI)),
+        voi=tuple(_voi(item, signed) for item in data.items(_SOFTCOPY_VOI)),
         annotations=tuple(annotations),
         layers=_layers(data, charsets),
-        rescale=_rescale(data, charsets),
-        modality_lut=lut_of(data.item(T.MODALITY_LUT)),
+        rescale=rescale,
+        modality_lut=None if table is None else table[0].table,
         inverse=data.text(T.PRESENTATION_SHAPE).upper() == "INVERSE",
-        presentation_lut=lut_of(data.item(_PRESENTATION_LUT)),
+        presentation_lut=read_table(data.item(_PRESENTATION_LUT), signed=False).table,
         overlays=tuple(
             (0x6000 | group, one_line(data.text(0x60001001 | group << 16)))
             for group in range(0, 0x20, 2)
             if data.text(0x60001001 | group << 16)
         ),
+        own_overlays=tuple(read_overlay_planes(data)[0]),
+        shutter=read_shutter(data),
+        bitmap_shutter=(data.integer(_BITMAP_GROUP) or 0) if "BITMAP" in data.texts(T.SHUTTER_SHAPE) else 0,
+        shutter_brightness=min(max((data.number(T.SHUTTER_VALUE) or 0.0) / 65535, 0.0), 1.0),
+        path=path,
         sop_instance_uid=data.text(T.SOP_INSTANCE),
         study_uid=data.text(T.STUDY_UID),
     )
+
+
+def own_overlay_bits(state: PresentationState, plane: OverlayPlane) -> NDArray[np.bool_]:
+    """The bits [rows, columns] of an overlay plane that the state itself brings.
+
+    Raises:
+        BadInput: the file cannot be read any more, or has other overlays now.
+    """
+    if state.path is None:
+        raise BadInput("the presentation state has no file any more")
+    try:
+        return overlay_bits(D.read_document(state.path, GSPS_ELEMENTS).data, plane)
+    except ValueError as fault:
+        raise BadInput("the presentation state's overlay has no bits", path=state.path) from fault
 
 
 def _rotation(data: Elements) -> int:
@@ -308,39 +324,9 @@ def _area(item: Elements) -> DisplayedArea | None:
     )
 
 
-def _voi(item: Elements, charsets: tuple[str, ...]) -> SoftcopyVoi:
-    charsets = D.charsets_of(item, charsets)
-    name = item.text(T.VOI_FUNCTION).upper()
-    function = VoiFunction(name) if name in set(VoiFunction) else VoiFunction.LINEAR
-    windows = tuple(
-        Window(width, level, function)
-        for level, width in zip(item.numbers(T.WINDOW_CENTER), item.numbers(T.WINDOW_WIDTH), strict=False)
-        if level is not None and width is not None and width > 0
-    )
-    table = item.item(T.VOI_LUT)
-    words = D.words(item, _EXPLANATION, charsets) or D.words(table, _LUT_EXPLANATION, charsets)
-    return SoftcopyVoi(_images(item), windows, None if windows else lut_of(table), words)
-
-
-def lut_of(item: Elements) -> Lut | None:
-    """The table in an item of a LUT sequence (PS3.3 C.11.1.1); None where it is damaged.
-
-    Entries beyond those that are there repeat the last one; 8-bit tables may be packed two to a word.
-    """
-    descriptor = item.numbers(T.LUT_DESCRIPTOR)
-    raw = item.bytes(T.LUT_DATA)
-    if len(descriptor) < 3 or any(n is None for n in descriptor[:3]) or not raw:
-        return None
-    count, first, bits = (int(n or 0) for n in descriptor[:3])
-    count = (count & 0xFFFF) or 65536
-    if not 1 <= bits <= 16:
-        return None
-    order = ">u2" if item.big_endian else "<u2"
-    if len(raw) < 2 * count and len(raw) >= count:
-        entries = np.frombuffer(raw, np.uint8)[:count].astype(np.uint16)
-    else:
-        entries = np.frombuffer(raw[: len(raw) // 2 * 2], order)[:count].astype(np.uint16)
-    return Lut(first, bits, entries) if entries.size else None
+def _voi(item: Elements, signed: bool) -> SoftcopyVoi:
+    windows, _ = read_windows(item, signed=signed)
+    return SoftcopyVoi(_images(item), windows)
 
 
 def _rescale(data: Elements, charsets: tuple[str, ...]) -> tuple[float, float, str] | None:

@@ -9,6 +9,7 @@ from medviewer.errors import BadInput
 from medviewer.formats.catalog import Catalog, ObjectFile
 from medviewer.formats.dicom.document import ImageReference, count_text
 from medviewer.formats.dicom.sr_text import Role, TextLine, noun_of, report_lines
+from medviewer.volume.window import Window
 
 #: Kinds that have words of their own.
 WITH_TEXT = frozenset({"SR", "KO", "PR", "PDF", "M3D"})
@@ -75,10 +76,10 @@ def _presentation(path: Path, is_here: Here | None) -> list[TextLine]:
         which = "None of them is" if missing == len(images) else f"{missing} of them are not"
         lines.append(TextLine(f"{which} among the open files.", 0, Role.WARNING))
     for voi in state.voi:
-        what = ", ".join(f"window {w.width:g} / {w.level:g}" for w in voi.windows) or (
-            "a lookup table" if voi.lut is not None else "no usable window"
-        )
-        lines.append(TextLine(what + (f" ({voi.explanation})" if voi.explanation else "")))
+        told = [_window_text(window) for window in voi.windows]
+        lines.append(TextLine(", ".join(told) or "no usable window"))
+    if state.shutter is not None or state.bitmap_shutter:
+        lines.append(TextLine("a shutter"))
     if state.rotation or state.flip:
         turned = [f"rotated {state.rotation}°" if state.rotation else "", "mirrored" if state.flip else ""]
         lines.append(TextLine(", ".join(part for part in turned if part)))
@@ -94,6 +95,11 @@ def _presentation(path: Path, is_here: Here | None) -> list[TextLine]:
         if annotation.compounds:
             lines.append(TextLine(f"{count_text(annotation.compounds, 'compound graphic')} not drawn", 1, Role.WARNING))
     return lines
+
+
+def _window_text(window: Window) -> str:
+    what = f"window {window.width:g} / {window.level:g}" if window.table is None else "a lookup table"
+    return what + (f" ({window.explanation})" if window.explanation else "")
 
 
 def _encapsulated(path: Path) -> list[TextLine]:
