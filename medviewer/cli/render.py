@@ -22,7 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--window", metavar="W,L or NAME", help="width and level, a preset's name, auto or file")
     parser.add_argument("--invert", action="store_true", help="invert the grey scale")
     parser.add_argument(
-        "--overlay", type=Path, metavar="FILE", help="what to lay over it: SEG, RTSTRUCT, RTDOSE, NIfTI or NRRD mask"
+        "--overlay",
+        type=Path,
+        metavar="FILE",
+        help="what to lay over it: SEG, RTSTRUCT, RTDOSE, NIfTI or NRRD mask, SR, KO, presentation state",
     )
     parser.add_argument(
         "--size", type=size, metavar="WxH", default=(900, 900), help="size of the picture in pixels (900x900)"

@@ -7,7 +7,7 @@ away. Files are read by jobs. What belongs to images that are not open is said, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from medviewer.formats.catalog import ObjectFile, Stack
 from medviewer.formats.dicom.document import ImageReference
 from medviewer.formats.dicom.sr_text import Role, TextLine
 from medviewer.jobs import JobContext
+from medviewer.volume.grid import Grid
 
 if TYPE_CHECKING:
     from medviewer.formats.dicom.gsps import PresentationState
@@ -269,16 +270,9 @@ class Documents(QObject):
         keys: dict[int, str] = {}
         if stack is not None and volume is not None:
             for opened in self._on.values():
-                if opened.report is not None and opened.selection is None:
-                    made = marks_of(opened.measurements, stack, volume.grid, verified=opened.report.is_verified)
-                    marks += [_owned(mark, opened) for mark in made]
-                elif opened.state is not None:
-                    marks += marks_of_state(opened.state, stack)
-                elif opened.selection is not None:
-                    frames = Frames.of(stack)
-                    for image in opened.selection.images:
-                        for k in frames.slices_of(image):
-                            keys.setdefault(k, opened.selection.title)
+                made, stars = marks_of_opened(opened, stack, volume.grid)
+                marks += made
+                keys = {**stars, **keys}
         self._session.set_marks(tuple(marks), keys, self._chosen)
         self._mark_rows(set(self._on))
         self.presenter.use(next((o.state for o in self._on.values() if o.state is not None), None))
@@ -288,12 +282,12 @@ class Documents(QObject):
     def _lead_there(self, opened: Opened) -> None:
         """Show the stack that an object speaks of where the shown one has nothing of it."""
         stack = self._session.stack
-        if stack is not None and self._speaks_of(opened, stack):
+        if stack is not None and speaks_of(opened, stack):
             if opened.state is not None:
                 self._go_to_state(opened.state, stack)
             return
         catalog = self._session.catalog
-        other = None if catalog is None else next((s for s in catalog.stacks() if self._speaks_of(opened, s)), None)
+        other = None if catalog is None else next((s for s in catalog.stacks() if speaks_of(opened, s)), None)
         if other is not None:
             self._go_after = lambda shown: self._go_to_first(opened, shown)
             self._show_stack(other)
@@ -315,14 +309,6 @@ class Documents(QObject):
             at = self._session.crosshair_kji.copy()
             at[0] = min(slices, key=lambda k: abs(k - here))
             self._session.move_crosshair(at)
-
-    def _speaks_of(self, opened: Opened, stack: Stack) -> bool:
-        if opened.selection is not None:
-            frames = Frames.of(stack)
-            return any(frames.slices_of(image) for image in opened.selection.images)
-        if opened.state is not None:
-            return bool(slices_of_state(opened.state, stack))
-        return any(place_of(m, stack, stack.grid) is not None for m in opened.measurements)
 
     def _stack_of(self, measurement: Measurement) -> Stack | None:
         """The shown stack where it has the measurement, else the first that has it."""
@@ -415,13 +401,35 @@ class Documents(QObject):
         hand_out(opened.found, self._services)
 
 
+def marks_of_opened(opened: Opened, stack: Stack, grid: Grid | None) -> tuple[list[Mark], dict[int, str]]:
+    """What an object draws on a stack: marks, and the titles of key images by slice."""
+    if opened.state is not None:
+        return marks_of_state(opened.state, stack), {}
+    if opened.selection is not None:
+        frames = Frames.of(stack)
+        return [], {k: opened.selection.title for image in opened.selection.images for k in frames.slices_of(image)}
+    verified = opened.report is not None and opened.report.is_verified
+    made = marks_of(opened.measurements, stack, grid, verified=verified)
+    return [replace(mark, owner=(opened.found.path, mark.owner)) for mark in made], {}
+
+
+def slices_of_opened(opened: Opened, stack: Stack, grid: Grid | None) -> tuple[int, ...]:
+    """Slices of a stack that an object speaks of, ascending."""
+    if opened.state is not None:
+        return tuple(sorted(slices_of_state(opened.state, stack)))
+    if opened.selection is not None:
+        return tuple(sorted(marks_of_opened(opened, stack, grid)[1]))
+    places = (place_of(measurement, stack, grid) for measurement in opened.measurements)
+    last = stack.size_kji[0] - 1
+    return tuple(sorted({k for p in places if p is not None and 0 <= (k := round(float(p[0]))) <= last}))
+
+
+def speaks_of(opened: Opened, stack: Stack) -> bool:
+    """True where a stack shows something that an object speaks of."""
+    return bool(slices_of_opened(opened, stack, stack.grid))
+
+
 def _leads(line: TextLine) -> bool:
     """Lines in the colour of what can be clicked: a group's name, a number, an image; the others only obey."""
     item = line.item
     return item is not None and item.value_type in ("CONTAINER", "NUM", "IMAGE")
-
-
-def _owned(mark: Mark, opened: Opened) -> Mark:
-    from dataclasses import replace
-
-    return replace(mark, owner=(opened.found.path, mark.owner))

@@ -33,7 +33,8 @@ class Picture:
         at_lps: a point in mm that the cut goes through, instead of `position`.
         window: "W,L", a preset's name, "auto" or "file".
         inverted: inverts the grey scale.
-        overlay: a segmentation, structures, a dose or a mask laid over it by geometry.
+        overlay: a segmentation, structures, a dose or a mask laid over it by geometry; or a report, a key object
+            selection or a presentation state for it.
         size: width and height in pixels.
         with_text: corner text, letters, scale bar.
     """
@@ -78,6 +79,7 @@ def render(picture: Picture, out: Path) -> Mapping[str, Any]:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     application()
+    from medviewer.desktop.document_render import document_of, lay_document, stack_of
     from medviewer.desktop.jobs import Jobs
     from medviewer.desktop.presets import first_window, window_from_text
     from medviewer.desktop.services import Actions, Services
@@ -86,7 +88,9 @@ def render(picture: Picture, out: Path) -> Mapping[str, Any]:
     from medviewer.desktop.viewport.plane_view import PlaneViewport
     from medviewer.formats import load
 
-    stack = chosen_stack(picture.path, picture.stack_id)
+    document = document_of(picture.overlay)
+    stack = None if document is None or picture.stack_id is not None else stack_of(document, picture.path)
+    stack = stack or chosen_stack(picture.path, picture.stack_id)
     volume = load.load_volume(stack, JobContext(), allow_missing=True)
     one = stack.at_time(0)
     session = ReadingSession()
@@ -113,7 +117,12 @@ def render(picture: Picture, out: Path) -> Mapping[str, Any]:
     view.show_text = picture.with_text
     view.resize(*picture.size)
     _go(picture, session, view)
-    over = None if picture.overlay is None else _lay_over(picture.overlay, session)
+    over: dict[str, Any] | None = None
+    if document is not None:
+        has_place = picture.position is not None or picture.at_lps is not None
+        over = lay_document(document, session, source, has_place=has_place, has_window=picture.window is not None)
+    elif picture.overlay is not None:
+        over = _lay_over(picture.overlay, session)
     if not out.parent.is_dir():
         raise SaveFailed("the picture could not be written: there is no such folder", path=out.parent)
     buffer = QBuffer()

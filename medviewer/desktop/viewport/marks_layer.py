@@ -30,7 +30,7 @@ def draw_marks(painter: QPainter, view: PlaneViewport, cache: TextCache) -> None
         return
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
-    taken: list[QRectF] = []
+    taken = _corner_texts(view)
     labels: list[tuple[Mark, QPointF]] = []
     for mark in session.marks:
         drawn = in_cut(mark, view.axes, volume.size_kji, view.position)
@@ -47,7 +47,7 @@ def draw_marks(painter: QPainter, view: PlaneViewport, cache: TextCache) -> None
             labels.append((mark, QPointF(box.right() + 6, box.top() - 2)))
     for mark, at in labels:
         _write(painter, view, cache, mark, at, taken)
-    if view.axes.through == 0:
+    if view.axes.through == 0 and view.show_text:
         said = []
         if view.position in session.key_slices:
             said.append(("★", session.key_slices[view.position] or "Key image"))
@@ -55,6 +55,13 @@ def draw_marks(painter: QPainter, view: PlaneViewport, cache: TextCache) -> None
             said.append(("Presentation state", session.presented.state.label or session.presented.state.description))
         _say_on_top(painter, view, cache, said)
     painter.restore()
+
+
+def _corner_texts(view: PlaneViewport) -> list[QRectF]:
+    """Where the upper corner texts stand: words of marks keep out of them."""
+    if not view.show_text or view.width() < 500:
+        return []
+    return [QRectF(0, 0, 190, 4 * LINE), QRectF(view.width() - 190, 0, 190, 4 * LINE)]
 
 
 def ink_of(mark: Mark) -> QColor:
