@@ -30,8 +30,9 @@ from medviewer.desktop.moments import Moments
 from medviewer.desktop.opening import Opener
 from medviewer.desktop.overlays import ObjectOverlays
 from medviewer.desktop.panels.document import DocumentPanel
+from medviewer.desktop.quality_card import show_sheet
 from medviewer.desktop.reading_actions import register_reading_actions
-from medviewer.desktop.series_panel import SeriesPanel
+from medviewer.desktop.series_panel import SeriesCard, SeriesPanel
 from medviewer.desktop.services import Actions, Services
 from medviewer.desktop.session import Changes, ReadingSession
 from medviewer.desktop.status_line import StatusLine
@@ -116,12 +117,16 @@ class MainWindow(QMainWindow):
         if right_column is not None:
             self.fill_right_column(right_column)
         self.series.stack_chosen.connect(self._choose_stack)
+        self.series.quality_wanted.connect(self._show_quality)
         self.series.object_chosen.connect(self._open_object)
         self.grid.menu_wanted.connect(self._show_menu)
         self.grid.layout_changed.connect(self._show_layout_state)
         self.opener.recent_changed.connect(self._fill_open_menu)
         self.session.changed.connect(self._on_changes)
         self.opener.busy_changed.connect(self._busy)
+        self.opener.scan_progress.connect(self._empty.set_progress)
+        self.series.report_wanted.connect(self.show_import_report)
+        self.opener.report_wanted.connect(self.show_import_report)
         self._fill_open_menu()
         self._show_layout_state()
 
@@ -147,7 +152,7 @@ class MainWindow(QMainWindow):
     def _build(self) -> None:
         pictures = QWidget()
         stacked = QStackedLayout(pictures)
-        self._empty = EmptyState(lambda: self.actions_table.do("open-folder"))
+        self._empty = EmptyState(lambda: self.actions_table.do("open-folder"), self.opener.cancel_scan)
         stacked.addWidget(self._empty)
         stacked.addWidget(self.grid)
         self._stacked = stacked
@@ -238,6 +243,7 @@ class MainWindow(QMainWindow):
         menu.clear()
         menu.addAction(f"Files or a ZIP…  {self.keymap.hint('open-files')}", self.ask_for_files)
         menu.addAction(f"Folder…  {self.keymap.hint('open-folder')}", self.ask_for_folder)
+        menu.addAction("What was read…", self.show_import_report)
         recent = self.opener.recent()
         if recent:
             menu.addSeparator()
@@ -246,6 +252,16 @@ class MainWindow(QMainWindow):
                 menu.addAction(shown.replace("&", "&&"), partial(self.open_paths, [path]))
             menu.addSeparator()
             menu.addAction("Forget these", self.opener.forget_recent)
+
+    def show_import_report(self) -> None:
+        """What became of every file that was opened, in a window of its own."""
+        from medviewer.desktop.import_report import ImportReportDialog
+
+        catalog = self.session.catalog
+        if catalog is None:
+            self.status.say("Nothing has been read yet.")
+            return
+        ImportReportDialog(catalog, self.services, self).show()
 
     def _choose_stack(self, stack: Stack) -> None:
         self.opener.show_stack(stack)
@@ -271,6 +287,25 @@ class MainWindow(QMainWindow):
         whole, time = self.opener.whole, self.opener.time + by
         if whole is not None and 0 <= time < whole.times:
             self.opener.show_stack(whole, time)
+
+    def show_quality(self) -> None:
+        """The sheet of what is wrong with the shown stack."""
+        card = next((card for card in self.series.cards if card.isChecked()), None)
+        if card is not None:
+            self._show_quality(card)
+
+    def _show_quality(self, card: SeriesCard) -> None:
+        """The sheet of a card's stack beside it; of the shown stack it leads to the images."""
+
+        def go(image: int) -> None:
+            if self.session.stack is not None and self.session.stack.derived_from:
+                return
+            index = self.session.crosshair_kji.copy()
+            index[0] = image
+            self.session.move_crosshair(index)
+
+        where = card.mapToGlobal(QPoint(card.width() + 4, 0))
+        show_sheet(card.stack, where, go if card.isChecked() else None, self)
 
     def _open_object(self, found: ObjectFile) -> None:
         opener = self.services.object_openers.get(found.kind)
@@ -371,6 +406,7 @@ class MainWindow(QMainWindow):
             ("layout", "One view or three planes"),
             ("crosshair", "Crosshair"),
             ("text", "Text"),
+            ("quality", "What is wrong with these images"),
             ("file-overlays", "Overlay planes of the file"),
             ("shutter", "Shutter of the file"),
         ):

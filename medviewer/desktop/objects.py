@@ -10,6 +10,7 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QWidget
 
+from medviewer.desktop.plain import tip
 from medviewer.desktop.theme import colour, ui_font
 from medviewer.formats.catalog import Catalog, ObjectFile, Patient, Series, Study
 from medviewer.formats.dicom.object_text import has_text
@@ -91,7 +92,7 @@ class ObjectRow(QAbstractButton):
         self.setEnabled(can_open)
         self.setCheckable(True)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.setToolTip(found.summary if can_open else f"{found.summary}\nThis kind of object is not shown.")
+        self.setToolTip(tip(found.summary if can_open else f"{found.summary}\nThis kind of object is not shown."))
         self.setAccessibleName(
             found.summary if found.summary.startswith(found.kind) else f"{found.kind} {found.summary}"
         )

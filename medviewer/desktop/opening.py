@@ -23,13 +23,14 @@ from medviewer.desktop.jobs import Job
 from medviewer.desktop.presets import first_window
 from medviewer.desktop.services import Services
 from medviewer.desktop.session import Changes, ReadingSession
-from medviewer.jobs import JobContext
+from medviewer.jobs import JobContext, Progress
 from medviewer.volume.overlay_plane import FrameGraphics
 from medviewer.volume.volume import Volume
 from medviewer.volume.window import Window
 
 if TYPE_CHECKING:
     from medviewer.formats.catalog import Catalog, Stack
+    from medviewer.formats.import_report import ImportReport
 
 #: Volumes that are kept beside the shown one, so that going back is instant; bytes, and their number.
 KEPT_BYTES, KEPT_VOLUMES = 1_500_000_000, 6
@@ -53,6 +54,8 @@ class Opener(QObject):
     loaded = Signal()
     recent_changed = Signal()
     busy_changed = Signal(str)
+    scan_progress = Signal(int, int)
+    report_wanted = Signal()
 
     def __init__(self, session: ReadingSession, services: Services, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -83,15 +86,21 @@ class Opener(QObject):
         generation = self._generation
         self.paths = chosen
 
-        def work(context: JobContext) -> Catalog:
+        def work(context: JobContext) -> tuple[Catalog, ImportReport]:
+            from medviewer.formats.dicom.decoding.pool import pool
+            from medviewer.formats.dicom.pixels import is_encoded
+            from medviewer.formats.import_report import import_report
             from medviewer.formats.scan import scan
 
             catalog = scan(chosen, context)
-            if any(stack.is_colour or stack.frames[0].data_offset < 0 for stack in catalog.stacks()):
-                import_pydicom()  # decoding will need it
-            return catalog
+            if any(is_encoded(stack.frames[0]) for stack in catalog.stacks()):
+                pool().warm()  # while the list is drawn
+            if any(stack.is_colour for stack in catalog.stacks()):
+                import_pydicom()  # colour tables need it
+            return catalog, import_report(catalog)
 
-        def done(catalog: Catalog) -> None:
+        def done(found: tuple[Catalog, ImportReport]) -> None:
+            catalog, report = found
             self._scan = None
             self._kept.clear()
             self._session.set_catalog(catalog)
@@ -99,15 +108,28 @@ class Opener(QObject):
             if first is not None:
                 self._remember(chosen)
                 self.show_stack(first)
+                missing = report.skipped - report.copies
+                self._services.say(f"{report.summary}.", "warn" if missing or report.warnings else "plain")
             else:
                 self.busy_changed.emit("")
-                self._services.banner(_nothing(catalog, chosen), "warn")
+                self._services.banner(_nothing(catalog, chosen), "warn", "What was read", self.report_wanted.emit)
                 self._session.show(None, None)
 
         def failed(sentence: str) -> None:
             self._scan = None
             self.busy_changed.emit("")
-            self._services.banner(sentence, "bad")
+            self._services.banner(sentence, "bad", "Read again", self.reload)
+
+        def progress(now: Progress) -> None:
+            if self._scan is not None and self._scan.visible:
+                self.scan_progress.emit(now.done, now.total or 0)
+
+        def cancelled() -> None:
+            if generation != self._generation:
+                return
+            self._scan = None
+            self.busy_changed.emit("")
+            self._services.say("Reading was stopped; what was open before is still there.")
 
         names = chosen[0].name if len(chosen) == 1 else f"{len(chosen)} paths"
         self.busy_changed.emit(f"Looking through {names}")
@@ -117,9 +139,21 @@ class Opener(QObject):
             work,
             on_done=done,
             on_failed=failed,
+            on_progress=progress,
+            on_cancelled=cancelled,
             wanted=lambda: generation == self._generation,
             priority=5,
         )
+
+    @property
+    def scanning(self) -> bool:
+        """True while files are looked through."""
+        return self._scan is not None
+
+    def cancel_scan(self) -> None:
+        """Stop looking through files; what was open stays."""
+        if self._scan is not None:
+            self._scan.cancel()
 
     def reload(self) -> None:
         """Read the open paths again from disk."""

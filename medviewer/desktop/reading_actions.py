@@ -73,6 +73,7 @@ def register_reading_actions(window: MainWindow) -> None:
     on_study("smooth", window.grid.toggle_smooth)
     actions.register("next-time", partial(window.show_time, 1), window.why_no_time)
     actions.register("previous-time", partial(window.show_time, -1), window.why_no_time)
+    actions.register("quality", window.show_quality, lambda: _why_no_faults(window))
     actions.register("play", window.film.toggle, window.film.why_not)
     on_study("fit", lambda: window.grid.active.set_placing(None))
     on_study("one-to-one", partial(_one_to_one, window))
@@ -128,6 +129,13 @@ def _one_to_one(window: MainWindow) -> None:
     window.grid.active.one_to_one()
 
 
+def _why_no_faults(window: MainWindow) -> str | None:
+    stack = window.session.stack
+    if stack is None:
+        return "Open a study first."
+    return None if stack.quality else "Nothing is known to be wrong with these images."
+
+
 def why_no_planes(window: MainWindow) -> str | None:
     """Why there are no other planes; None where there can be, as they are or by resampling."""
     stack = window.session.stack
@@ -161,10 +169,13 @@ def _redo(window: MainWindow) -> None:
 
 
 def cancel(window: MainWindow) -> None:
-    """Esc, one step back: running drag or shape, proposal or AI run (a panel's "reject-proposal"), tool to default."""
+    """Esc, one step back: running drag or shape, files that are read, proposal or AI run, tool to default."""
     for view in window.grid.views:
         if view.close_story():
             return
+    if window.opener.scanning:
+        window.opener.cancel_scan()
+        return
     actions = window.actions_table
     for name in ("cancel-suggestion", "reject-proposal"):
         if actions.has(name) and actions.why_not(name) is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,15 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QPoint, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import (
     QAbstractButton,
-    QDialog,
-    QFrame,
     QHBoxLayout,
     QLabel,
-    QPlainTextEdit,
-    QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -26,43 +21,19 @@ from PySide6.QtWidgets import (
 
 from medviewer.desktop import objects
 from medviewer.desktop.objects import ObjectRow
+from medviewer.desktop.plain import tip
+from medviewer.desktop.quality_card import QualityMark
 from medviewer.desktop.session import Changes, ReadingSession
+from medviewer.desktop.skipped_card import SkippedCard
 from medviewer.desktop.theme import LEFT_WIDTH, colour, tokens, ui_font
 from medviewer.desktop.thumbnails import SIDE, Thumbnails, as_pixmap
 from medviewer.desktop.viewport.corner_text import age_text, date_text, name_text, number
-from medviewer.formats.catalog import Catalog, ObjectFile, Patient, Skipped, Stack, StackKind, Study
+from medviewer.formats.catalog import Catalog, ObjectFile, Patient, Stack, StackKind, Study
 
 if TYPE_CHECKING:
     from medviewer.formats.catalog import Series
 
 _CARD_HEIGHT = 76
-
-#: What the skip codes are called in the card.
-_REASONS = {
-    "not-dicom": "not DICOM",
-    "empty": "empty",
-    "unreadable": "unreadable",
-    "truncated": "cut short",
-    "no-pixels": "without pixels",
-    "no-codec": "no decoder",
-    "bad-header": "bad header",
-    "bad-pixels": "bad pixels",
-    "bad-rescale": "bad rescale",
-    "unsupported": "unsupported",
-    "too-large": "too large",
-    "encrypted": "encrypted",
-    "zip-unsafe": "unsafe archive",
-    "outside-folder": "outside the folder",
-    "duplicate-uid": "duplicate UID",
-}
-
-_GEOMETRY_BADGES = {
-    "lossy": "lossy",
-    "gantry-tilt": "tilt",
-    "uneven-spacing": "uneven",
-    "missing-slice": "gaps",
-    "truncated": "cut",
-}
 
 
 def series_title(stack: Stack) -> str:
@@ -104,8 +75,10 @@ class SeriesCard(QAbstractButton):
         self.setFixedHeight(_CARD_HEIGHT)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setAccessibleName(f"{series_title(stack)}, {series_facts(stack)}")
-        details = "\n".join(f"{q.code}: {q.detail}" for q in stack.quality)
-        self.setToolTip(f"{series_title(stack)}\n{series_facts(stack)}" + (f"\n{details}" if details else ""))
+        name = f"\n{stack.name}" if stack.name else ""
+        self.setToolTip(tip(f"{series_title(stack)}\n{series_facts(stack)}{name}"))
+        self.mark = QualityMark(stack.quality, self)
+        self.mark.move(LEFT_WIDTH - 22 - self.mark.width() - 6, _CARD_HEIGHT - 24)
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
 
     def sizeHint(self) -> QSize:
@@ -153,8 +126,9 @@ class SeriesCard(QAbstractButton):
         self._line(painter, x, 22, room, series_title(self.stack), ui_font(9, bold=True), colour("text"))
         self._line(painter, x, 39, room, series_facts(self.stack), ui_font(9), colour("dim"))
         extra = "  ".join(part for part in (self.stack.name, *self._marks, slice_distance(self.stack)) if part)
-        warned = any(q.code in _GEOMETRY_BADGES for q in self.stack.quality)
-        self._line(painter, x, 56, room, extra, ui_font(9), colour("warn") if warned else colour("dim"))
+        if self.stack.quality:
+            room -= self.mark.width()
+        self._line(painter, x, 56, room, extra, ui_font(9), colour("dim"))
 
     @staticmethod
     def _line(painter: QPainter, x: int, base: int, room: int, text: str, font: object, ink: QColor) -> None:
@@ -164,84 +138,13 @@ class SeriesCard(QAbstractButton):
         painter.drawText(x, base, metrics.elidedText(text, Qt.TextElideMode.ElideRight, room))
 
 
-class SkippedCard(QFrame):
-    """How many files were skipped and why; a click lists them."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("skippedCard")
-        self.setStyleSheet(
-            f"QFrame#skippedCard {{ background: {tokens().raised}; border: 1px solid {tokens().line};"
-            " border-radius: 6px; }"
-        )
-        self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(12, 9, 12, 9)
-        column.setSpacing(4)
-        self._title = QLabel()
-        self._title.setFont(ui_font(9, bold=True))
-        self._title.setStyleSheet(f"color: {tokens().warn};")
-        self._reasons = QLabel()
-        self._reasons.setFont(ui_font(9))
-        self._reasons.setWordWrap(True)
-        self._reasons.setStyleSheet(f"color: {tokens().dim};")
-        column.addWidget(self._title)
-        column.addWidget(self._reasons)
-        self._skipped: tuple[Skipped, ...] = ()
-        self.hide()
-
-    def show_skipped(self, skipped: tuple[Skipped, ...]) -> None:
-        """Count them by reason."""
-        self._skipped = skipped
-        self.setVisible(bool(skipped))
-        if not skipped:
-            return
-        files = "file" if len(skipped) == 1 else "files"
-        self._title.setText(f"{len(skipped)} {files} skipped")
-        counts = Counter(_REASONS.get(s.code, s.code) for s in skipped).most_common()
-        shown = [f"{n} {reason}" for reason, n in counts[:3]]
-        rest = sum(n for _, n in counts[3:])
-        self._reasons.setText(", ".join(shown + ([f"{rest} other"] if rest else [])))
-        self.setAccessibleName(f"{self._title.text()}: {self._reasons.text()}")
-
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """List them."""
-        self.list_files()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter or Space lists them too."""
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
-            self.list_files()
-        else:
-            super().keyPressEvent(event)
-
-    def list_files(self) -> None:
-        """Every skipped file with its reason, to be read and copied."""
-        dialog = QDialog(self.window())
-        dialog.setWindowTitle("Skipped files")
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.resize(760, 420)
-        column = QVBoxLayout(dialog)
-        text = QPlainTextEdit()
-        text.setReadOnly(True)
-        text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        text.setPlainText("\n".join(f"{s.path.name}    {s.reason}    ({s.path.parent})" for s in self._skipped[:5000]))
-        column.addWidget(text)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        close = QPushButton("Close")
-        close.clicked.connect(dialog.close)
-        row.addWidget(close)
-        column.addLayout(row)
-        dialog.show()
-
-
 class SeriesPanel(QWidget):
     """The list of what is open. A click shows a series; nothing else ever changes the shown patient."""
 
     stack_chosen = Signal(object)
     object_chosen = Signal(object)
+    quality_wanted = Signal(object)
+    report_wanted = Signal()
 
     def __init__(
         self,
@@ -268,6 +171,7 @@ class SeriesPanel(QWidget):
         self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         column.addWidget(self._scroll, 1)
         self._skipped = SkippedCard()
+        self._skipped.wanted.connect(self.report_wanted)
         bottom = QVBoxLayout()
         bottom.setContentsMargins(10, 6, 10, 10)
         bottom.addWidget(self._skipped)
@@ -298,7 +202,8 @@ class SeriesPanel(QWidget):
         """Tint the card of the shown stack (of a 4-D one, whichever time is shown)."""
         shown = self._session.stack
         for card in self.cards:
-            is_shown = shown is not None and (shown.id == card.stack.id or shown.id.startswith(f"{card.stack.id}-t"))
+            own = card.stack.id
+            is_shown = shown is not None and (own in (shown.id, shown.derived_from) or shown.id.startswith(f"{own}-t"))
             card.setChecked(is_shown)
             if is_shown:
                 self._scroll.ensureWidgetVisible(card, 0, 40)
@@ -328,7 +233,7 @@ class SeriesPanel(QWidget):
         self._scroll.setWidget(body)
         body.setAutoFillBackground(False)
         self._scroll.viewport().setAutoFillBackground(False)
-        self._skipped.show_skipped(() if catalog is None else catalog.skipped)
+        self._skipped.show_skipped(*((), ()) if catalog is None else (catalog.skipped, catalog.warnings))
         for card in self.cards:
             self._thumbnails.want(card.stack, card.set_thumbnail)
 
@@ -346,6 +251,7 @@ class SeriesPanel(QWidget):
         name = ElidedLabel(name_text(patient.name) or patient.id or "No name", ui_font(10, bold=True), "text")
         row.addWidget(name, 1)
         side = QLabel(facts)
+        side.setTextFormat(Qt.TextFormat.PlainText)
         side.setFont(ui_font(9))
         side.setStyleSheet(f"color: {tokens().dim};")
         row.addWidget(side)
@@ -370,8 +276,8 @@ class SeriesPanel(QWidget):
 
     def _add_series(self, column: QVBoxLayout, series: Series, kinds: tuple[str, ...]) -> None:
         for stack in series.stacks:
-            badges = tuple(_GEOMETRY_BADGES[q.code] for q in stack.quality if q.code in _GEOMETRY_BADGES)
-            card = SeriesCard(stack, (*kinds, *dict.fromkeys(badges)))
+            card = SeriesCard(stack, kinds)
+            card.mark.clicked.connect(lambda _=False, card=card: self.quality_wanted.emit(card))
             card.clicked.connect(lambda _=False, stack=stack: self.stack_chosen.emit(stack))
             self.cards.append(card)
             column.addWidget(card)
@@ -402,7 +308,7 @@ class ElidedLabel(QLabel):
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setFont(font)  # type: ignore[arg-type]
         self.setStyleSheet(f"color: {getattr(tokens(), colour_name)};")
-        self.setToolTip(text)
+        self.setToolTip(tip(text))
         self.setMinimumWidth(10)
 
     def paintEvent(self, event: QPaintEvent) -> None:

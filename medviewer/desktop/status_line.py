@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QToolButton, QWidget
 
 from medviewer.desktop.jobs import Job, Jobs
+from medviewer.desktop.plain import tip
 from medviewer.desktop.theme import STATUS_HEIGHT
 
 #: How long a passing sentence stands, in ms: long enough to be read twice.
@@ -79,7 +80,7 @@ class StatusLine(QWidget):
     def say(self, text: str, tone: str = "plain") -> None:
         """A sentence for some seconds."""
         self._sentence.setText(text)
-        self._sentence.setToolTip(text)
+        self._sentence.setToolTip(tip(text))
         set_tone(self._sentence, tone)
         self._timer.start(SENTENCE_MS)
 
@@ -113,7 +114,8 @@ class StatusLine(QWidget):
         else:
             self._bar.setRange(0, 100)
             self._bar.setValue(round(progress.fraction * 100))
-            self._job_text.setText(f"{text}  {progress.fraction * 100:.0f} %{more}")
+            counted = f"{progress.done:,} of {progress.total:,}" if (progress.total or 0) > 1 else ""
+            self._job_text.setText(f"{text}  {counted or f'{progress.fraction * 100:.0f} %'}{more}")
         self._cancel.setEnabled(not self._job.cancel_asked)
 
     def _cancel_job(self) -> None:
