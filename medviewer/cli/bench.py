@@ -47,21 +47,25 @@ def run(arguments: argparse.Namespace) -> int:
             for r in document["rows"]
         )
     if arguments.json:
-        from medviewer.cli.output import print_json
+        from medviewer.cli.output import print_json_line
 
-        print_json(document)
+        print_json_line(document)
     else:
         print(text)
     return 0
 
 
 def _read(name: str, folder: Path | None) -> Mapping[str, Any]:
+    if name == "scan":
+        from medviewer.bench.scan import scan_figures
+
+        return scan_figures(folder)
+    if name == "load":
+        from medviewer.bench.load import load_figures
+
+        return load_figures(folder)
     if folder is None:
         raise BadInput(f"bench {name} needs a folder to work on", remedy=f"write `medviewer bench {name} FOLDER`")
-    from medviewer.bench import reading
+    from medviewer.bench.reading import picture_figures
 
-    if name == "scan":
-        return reading.scan_figures(folder)
-    if name == "load":
-        return reading.load_figures(folder)
-    return reading.picture_figures(name, folder)
+    return picture_figures(name, folder)

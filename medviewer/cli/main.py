@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--json" not in known:
             parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
         parser.add_argument("--debug", action="store_true", help="show tracebacks")
-        return int(module.run(parser.parse_args(_join_coordinates(words))))
+        return int(module.run(_parsed(parser, _join_coordinates(words))))
     except MedviewerError as error:
         if debug:
             traceback.print_exc()
@@ -125,6 +125,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except Exception:
         return _bug(wants_json, debug)
+
+
+def _parsed(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+    """Options may stand anywhere (`bench load --json FOLDER`), but for verbs that have verbs of their own."""
+    if any(action.nargs == argparse.PARSER for action in parser._actions):
+        return parser.parse_args(words)
+    return parser.parse_intermixed_args(words)
 
 
 def _join_coordinates(words: Sequence[str]) -> list[str]:
@@ -142,6 +149,10 @@ def _join_coordinates(words: Sequence[str]) -> list[str]:
 def run() -> None:
     """The entry of the installed command."""
     multiprocessing.freeze_support()
+    if sys.argv[1:2] == ["--decoding-process"]:  # how the frozen program starts its decoding processes
+        from medviewer.formats.dicom.decoding.child import main as decode
+
+        decode(*sys.argv[2:4])
     sys.exit(main())
 
 

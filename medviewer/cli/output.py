@@ -47,6 +47,13 @@ def print_json(document: Any) -> None:
     sys.stdout.buffer.flush()
 
 
+def print_json_line(document: Any) -> None:
+    """As `print_json`, in one line: for programs that read the last one."""
+    text = json.dumps(_plain(document), ensure_ascii=False, allow_nan=False)
+    sys.stdout.buffer.write(_SURROGATES.sub("\ufffd", text).encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
 def context_for_terminal() -> JobContext:
     """A job context that writes progress to stderr, on a terminal only."""
     if not sys.stderr.isatty():

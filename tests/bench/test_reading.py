@@ -53,6 +53,6 @@ def test_drawing_has_a_latency(study, capsys, qapp, name):
     assert figures["rows"][0]["n"] == figures["n"] == 120
 
 
-def test_a_bench_of_reading_needs_a_folder(capsys):
-    assert main(["bench", "scan"]) == 2
+def test_a_bench_of_drawing_needs_a_folder(capsys):
+    assert main(["bench", "scroll"]) == 2
     assert "needs a folder" in capsys.readouterr().err

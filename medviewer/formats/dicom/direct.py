@@ -1,7 +1,7 @@
 """Uncompressed frames of files on disk, read straight into their places, several at once.
 
-A slice is one `preadv` into the volume: no buffer between, no copy. Reads wait for disks without Python's lock, so a few
-threads keep several of them in flight, and share the copying where the files are in memory already. Whatever goes
+A slice is one `preadv` into the volume: no buffer between, no copy. Reads wait for disks without Python's lock, so a
+few threads keep several of them in flight, and share the copying where the files are in memory already. Whatever goes
 wrong with a frame is left to the careful reading of `pixels.read_stored`, which says what it is.
 """
 
