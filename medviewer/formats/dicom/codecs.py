@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from medviewer.formats.catalog import PixelLayout
 from medviewer.formats.dicom.colour import to_rgb
-from medviewer.formats.dicom.direct import decode_direct, gdcm_buffer
+from medviewer.formats.dicom.decoder_calls import decode_direct, gdcm_buffer
 from medviewer.formats.dicom.native import PixelFault, frame_bits, keep_stored_bits, stored_from_bytes
 from medviewer.formats.dicom.rle import decode_rle
-from medviewer.formats.dicom.syntaxes import DEFLATED_FRAMES, JPEG, JPEG_2000, JPEG_LS, RLE, syntax_name
+from medviewer.formats.dicom.syntaxes import DEFLATED_FRAMES, JPEG, JPEG_2000, JPEG_LS, RAW_FRAMES, RLE, syntax_name
 
 AnyArray = NDArray[np.generic]
 
@@ -67,6 +67,8 @@ def decode(stream: bytes, layout: PixelLayout, out: AnyArray | None = None) -> A
     syntax = layout.transfer_syntax
     if syntax == DEFLATED_FRAMES:
         return _decode_deflated(stream, layout)
+    if syntax == RAW_FRAMES:
+        return stored_from_bytes(stream, 0, layout, big_endian=False, swap=False)
     if syntax == RLE:
         return decode_rle(stream, layout, out)
     head = stream_header(stream, syntax)
