@@ -81,7 +81,7 @@ def label_volume(catalog: Catalog, path: Path, context: JobContext | None = None
     stack = choose_stack(catalog, path=path)
     if stack.source == "dicom" or stack.times > 1 or stack.is_colour:
         raise BadInput("a mask is asked for, and this holds pictures", path=path, remedy="give a SEG, NIfTI or NRRD")
-    if stack.grid is None:
+    if stack.grid is None or not stack.grid.oriented:
         raise Refused("the mask gives no orientation, so nobody knows where it lies", path=path)
     return as_labels(load_volume(stack, context), path), stack.grid
 

@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -35,6 +35,8 @@ _COLOURS: dict[int, int] = {128: 3, 2304: 4}
 _CODES = {np.dtype(name): code for code, name in _TYPES.items()}
 #: Millimetres of a spatial unit (xyzt_units & 7).
 _UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+#: Seconds of a unit of time (xyzt_units & 56); hertz and ppm are no time.
+_SECONDS = {0: 1.0, 8: 1.0, 16: 0.001, 24: 1e-6, 32: 0.0, 40: 0.0, 48: 0.0}
 #: gzip cannot pack tighter than this.
 _MAX_GZIP_RATIO = 1100
 _MAX_BYTES = 64 << 30
@@ -54,7 +56,9 @@ class NiftiHeader:
         offset: byte offset of the voxels.
         slope, intercept: value = slope * stored + intercept.
         affine_lps: 4x4, index (i, j, k) to LPS millimetres; None where the orientation is unknown.
+        why_unoriented: why it is unknown, "" where it is known.
         spacing_kji: voxel sizes in mm.
+        step_s: seconds between volumes in time, 0 where unknown.
         window: from cal_min and cal_max, or None.
     """
 
@@ -66,7 +70,9 @@ class NiftiHeader:
     slope: float
     intercept: float
     affine_lps: NDArray[np.float64] | None
+    why_unoriented: str
     spacing_kji: tuple[float, float, float]
+    step_s: float
     window: Window | None
     raw: bytes
 
@@ -124,7 +130,13 @@ def parse_header(data: bytes) -> NiftiHeader:
         slope, intercept = 1.0, 0.0
     millimetres = _UNITS.get(units & 7, 1.0)
     steps = [abs(p) * millimetres if np.isfinite(p) and p != 0 else 1.0 for p in pixdim[1:4]]
+    if data[344:348] not in (b"n+1\0", b"ni1\0") and data[4:8] not in (b"n+2\0", b"ni2\0"):
+        qform = sform = 0  # Analyze 7.5: other things stand there
     affine = _affine(pixdim, qform, sform, quaternion, rows, millimetres)
+    why = "" if affine is not None else "both of its codes are 0"
+    if affine is None and (qform > 0 or sform > 0):
+        why = f"its {'sform' if sform > 0 else 'qform'} holds numbers that span no space"
+    step = pixdim[4] * _SECONDS.get(units & 56, 1.0)
     if affine is not None:
         steps = [float(n) for n in np.linalg.norm(affine[:3, :3], axis=0)]
     window = None
@@ -139,7 +151,9 @@ def parse_header(data: bytes) -> NiftiHeader:
         slope=float(slope),
         intercept=float(intercept),
         affine_lps=affine,
+        why_unoriented=why,
         spacing_kji=(steps[2], steps[1], steps[0]),
+        step_s=float(step) if np.isfinite(step) and 0 < step < 1e6 else 0.0,
         window=window,
         raw=data[:length],
     )
@@ -193,10 +207,19 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _voxel_file(path: Path, header: NiftiHeader) -> Path:
-    """The file itself, or the .img beside a .hdr."""
-    if header.raw[344:348] != b"ni1\0" and header.raw[4:8] != b"ni2\0":
+    """The file itself, or the .img (.img.gz) beside a .hdr."""
+    if header.raw[344:348] == b"n+1\0" or header.raw[4:8] == b"n+2\0":
         return path
-    return path.with_suffix(".img")
+    stem = path.name[: path.name.lower().rindex(".hdr")] if ".hdr" in path.name.lower() else path.stem
+    beside = [path.parent / f"{stem}{end}" for end in (".img", ".IMG", ".img.gz")]
+    return next((file for file in beside if _is_there(file)), beside[0])
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return source.size_of(path) > 0
+    except (SourceFault, OSError):
+        return False
 
 
 def _needed(header: NiftiHeader) -> int:
@@ -228,11 +251,11 @@ def read_header(path: Path) -> NiftiHeader:
     return header
 
 
-def grid_of(header: NiftiHeader) -> Grid | None:
-    """Where the voxels lie, None where the orientation is unknown."""
+def grid_of(header: NiftiHeader) -> Grid:
+    """Where the voxels lie; where the orientation is unknown their sizes only (`oriented` is False)."""
     affine = header.affine_lps
     if affine is None:
-        return None
+        return replace(Grid.plain(header.size_kji, header.spacing_kji), oriented=False)
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     direction = tuple(float(v) for v in axes.T.ravel())
     origin = (float(affine[0, 3]), float(affine[1, 3]), float(affine[2, 3]))
@@ -247,7 +270,10 @@ def read_stack(path: Path) -> Stack:
     """
     header = read_header(path)
     grid = grid_of(header)
-    quality = () if grid else (Quality("no-position", "the file gives no orientation: no letters, no planes"),)
+    quality: tuple[Quality, ...] = ()
+    if not grid.oriented:
+        detail = f"the file gives no orientation ({header.why_unoriented}): no letters, sizes from its voxel sizes"
+        quality = (Quality("no-position", detail, "orientation unknown"),)
     count = header.size_kji[0]
     layout = None
     if header.samples > 1:
@@ -255,7 +281,7 @@ def read_stack(path: Path) -> Stack:
             header.size_kji[1], header.size_kji[2], 3, 8, 8, 7, False, "RGB", 0, count * header.times, ""
         )
     frames = tuple(
-        FrameRef(path, n, None if grid is None else _first_voxel(grid, n % count), layout=layout,
+        FrameRef(path, n, _first_voxel(grid, n % count) if grid.oriented else None, layout=layout,
                  slope=header.slope, intercept=header.intercept)
         for n in range(count * header.times)
     )  # fmt: skip
@@ -274,11 +300,20 @@ def read_stack(path: Path) -> Stack:
         windows=() if header.window is None else (header.window,),
         quality=quality,
         text=StackText(series_description=path.name),
-        time_labels=tuple(f"time {n + 1}" for n in range(header.times)) if header.times > 1 else (),
+        time_labels=_time_labels(header),
         source="nifti",
-        origin_lps=None if grid is None else grid.origin_lps,
-        direction=None if grid is None else grid.direction,
+        origin_lps=grid.origin_lps if grid.oriented else None,
+        direction=grid.direction if grid.oriented else None,
     )
+
+
+def _time_labels(header: NiftiHeader) -> tuple[str, ...]:
+    """Seconds since the first where the file says how far apart they are, else numbers."""
+    if header.times == 1:
+        return ()
+    if header.step_s > 0:
+        return tuple(f"{n * header.step_s:g} s" for n in range(header.times))
+    return tuple(f"time {n + 1}" for n in range(header.times))
 
 
 def _first_voxel(grid: Grid, k: int) -> tuple[float, float, float]:
@@ -349,7 +384,8 @@ def write(path: Path, voxels: AnyArray, grid: Grid, *, slope: float = 1.0, inter
     struct.pack_into("<3f", header, 108, 352, slope, intercept)
     header[123] = 2  # millimetres
     header[148 : 148 + 9] = b"medviewer"
-    struct.pack_into("<2h", header, 252, 1 if quaternion else 0, 1)
+    if grid.oriented:  # else both codes stay 0: only the sizes are known
+        struct.pack_into("<2h", header, 252, 1 if quaternion else 0, 1)
     struct.pack_into("<6f", header, 256, *(quaternion or (0, 0, 0)), *affine[:3, 3])
     struct.pack_into("<12f", header, 280, *affine[:3].ravel())
     header[344:348] = b"n+1\0"

@@ -9,7 +9,7 @@ import bz2
 import gzip
 import hashlib
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,10 +51,10 @@ class NrrdHeader:
     Attributes:
         shape: C order, slowest axis first.
         dtype: of one sample with its byte order.
-        encoding: "raw", "gzip", "bzip2" or "ascii".
+        encoding: "raw", "gzip", "bzip2", "ascii" or "hex".
         data_path, offset: where the data begin; `skip` bytes (of the unpacked data) are left out.
         space_axes: axes of `shape` that lie in space, slowest first.
-        grid: None where the space is unknown.
+        grid: where the voxels lie; not `oriented` where the file says sizes only; None where it says nothing.
         spacing_kji: mm, None where unknown.
     """
 
@@ -113,17 +113,18 @@ def read_header(path: Path) -> NrrdHeader:
         raise SourceFault("bad-header", f"the NRRD header lacks or garbles a field ({fault})") from fault
     if dimension != len(sizes) or not 2 <= dimension <= 4 or min(sizes) < 1:
         raise SourceFault("unsupported", f"an NRRD of sizes {sizes}")
-    encoding = {"gz": "gzip", "bz2": "bzip2", "txt": "ascii", "text": "ascii"}.get(
-        fields.get("encoding", "raw").lower(), fields.get("encoding", "raw").lower()
-    )
-    if encoding not in ("raw", "gzip", "bzip2", "ascii"):
+    said = fields.get("encoding", "raw").lower()
+    encoding = {"gz": "gzip", "bz2": "bzip2", "txt": "ascii", "text": "ascii"}.get(said, said)
+    if encoding not in ("raw", "gzip", "bzip2", "ascii", "hex"):
         raise SourceFault("unsupported", f"NRRD encoding {encoding[:20]!r}")
     if int(fields.get("line skip", fields.get("lineskip", "0")) or 0):
         raise SourceFault("unsupported", "an NRRD with lines to skip")
     data_path = path
     detached = fields.get("data file", fields.get("datafile", ""))
     if detached:
-        if "/" in detached or "\\" in detached or detached.upper().startswith("LIST") or "%" in detached:
+        if detached.upper().startswith("LIST") or "%" in detached:
+            raise SourceFault("unsupported", "an NRRD whose data are spread over several files")
+        if "/" in detached or "\\" in detached:
             raise SourceFault("outside-folder", f"the NRRD's data lie elsewhere: {detached[:80]}")
         data_path, body = path.parent / detached, 0
     if dtype.itemsize > 1 and encoding != "ascii":
@@ -136,7 +137,8 @@ def read_header(path: Path) -> NrrdHeader:
     header = NrrdHeader(shape, dtype, encoding, data_path, body, skip, axes, grid, spacing, raw)
     needed = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     there = source.size_of(data_path) - body
-    most = there if encoding == "raw" else there * _MAX_RATIO
+    packing = {"raw": 1.0, "hex": 0.5, "ascii": dtype.itemsize / 2}
+    most = int(there * packing.get(encoding, _MAX_RATIO)) + 1 - (encoding == "raw")
     if needed > _MAX_BYTES:
         raise SourceFault("too-large", f"the NRRD header declares {needed >> 30} GB")
     if needed > most:
@@ -162,16 +164,20 @@ def _space(
     if not 2 <= len(fast) <= 3 or dimension - len(fast) > 1:
         raise SourceFault("unsupported", "an NRRD whose axes are not two or three in space and one beside")
     axes = tuple(dimension - 1 - n for n in reversed(fast))
+    unit = _unit(fields)
     origin = _vector(fields["space origin"]) if "space origin" in fields else (0.0, 0.0, 0.0)
-    signs = _SPACES.get(space)
+    signs = _SPACES.get(space.removesuffix("-time").removesuffix("t") if space not in _SPACES else space)
     vectors = [directions[n] for n in fast] if len(directions) == dimension else []
-    if len(vectors) == 3 and all(v is not None for v in vectors) and signs and origin and len(origin) == 3:
-        steps = np.array(vectors, dtype=np.float64) * np.array(signs)
+    size = tuple(shape[a] for a in axes)
+    if len(vectors) == 3 and all(v is not None and len(v) == 3 for v in vectors):
+        steps = np.array(vectors, dtype=np.float64) * np.array(signs or (1, 1, 1)) * unit
         lengths = np.linalg.norm(steps, axis=1)
-        spacing = (float(lengths[2]), float(lengths[1]), float(lengths[0]))
-        if lengths.min() > 1e-6 and abs(np.linalg.det(steps / lengths[:, None])) > 1e-3:
-            at = np.asarray(origin) * np.array(signs)
-            size = tuple(shape[a] for a in axes)
+        if lengths.min() > 1e-6:
+            spacing = (float(lengths[2]), float(lengths[1]), float(lengths[0]))
+            spans = abs(np.linalg.det(steps / lengths[:, None])) > 1e-3
+            if signs is None or origin is None or len(origin) != 3 or not spans:
+                return axes, spacing, _unoriented(size, spacing)
+            at = np.asarray(origin) * np.array(signs) * unit
             direction = tuple(float(v) for v in (steps / lengths[:, None]).ravel())
             grid = Grid((size[0], size[1], size[2]), spacing, direction, (float(at[0]), float(at[1]), float(at[2])))
             return axes, spacing, grid
@@ -183,8 +189,23 @@ def _space(
         chosen = [plain[n] for n in fast]
         chosen += [1.0] * (3 - len(chosen))
         if all(np.isfinite(s) and s > 0 for s in chosen):
-            return axes, (chosen[2], chosen[1], chosen[0]), None
+            spacing = (chosen[2], chosen[1], chosen[0])
+            return axes, spacing, _unoriented(size, spacing)
     return axes, None, None
+
+
+def _unoriented(size: tuple[int, ...], spacing: tuple[float, float, float]) -> Grid | None:
+    """Sizes without an orientation; None for a single picture."""
+    if len(size) != 3:
+        return None
+    return replace(Grid.plain((size[0], size[1], size[2]), spacing), oriented=False)
+
+
+def _unit(fields: dict[str, str]) -> float:
+    """Millimetres of the unit of space; the usual one is mm."""
+    units = [part.strip().lower() for part in fields.get("space units", "").replace('" "', '"|"').split("|")]
+    first = units[0].strip('"') if units else ""
+    return {"m": 1000.0, "cm": 10.0, "um": 0.001, "µm": 0.001, "nm": 1e-6}.get(first, 1.0)
 
 
 def _arranged(array: AnyArray, header: NrrdHeader) -> AnyArray:
@@ -218,7 +239,12 @@ def read_stack(path: Path) -> Stack:
     header = read_header(path)
     size, times = _sizes(header)
     grid = header.grid
-    quality = () if grid else (Quality("no-position", "the file gives no orientation: no letters, no planes"),)
+    quality: tuple[Quality, ...] = ()
+    if grid is None or not grid.oriented:
+        detail = "the file does not say in which space its axes lie: no letters"
+        quality = (Quality("no-position", detail, "orientation unknown"),)
+    if header.spacing_kji is None:
+        quality += (Quality("no-spacing", "the file gives no sizes of its voxels"),)
     count = size[0]
     layout = None
     if _is_colour(header):
@@ -239,8 +265,8 @@ def read_stack(path: Path) -> Stack:
         text=StackText(series_description=path.name),
         time_labels=tuple(f"time {n + 1}" for n in range(times)) if times > 1 else (),
         source="nrrd",
-        origin_lps=None if grid is None else grid.origin_lps,
-        direction=None if grid is None else grid.direction,
+        origin_lps=grid.origin_lps if grid is not None and grid.oriented else None,
+        direction=grid.direction if grid is not None and grid.oriented else None,
     )
 
 
@@ -261,6 +287,8 @@ def read_samples(path: Path, time: int = 0) -> AnyArray:
                     data = unpacked.read(needed + max(0, header.skip))
             elif header.encoding == "bzip2":
                 data = bz2.BZ2Decompressor().decompress(file.read(), needed + max(0, header.skip))
+            elif header.encoding == "hex":
+                data = bytes.fromhex(b"".join(file.read(8 * needed + 65536).split()).decode("ascii", "replace"))
             elif header.encoding == "ascii":
                 values = np.array(file.read().split()[:count], dtype=np.float64).astype(header.dtype)
                 data = values.tobytes()
@@ -298,9 +326,15 @@ def write(path: Path, voxels: AnyArray, grid: Grid) -> None:
     k, j, i = grid.size_kji
     steps = grid.step_matrix
     vectors = " ".join("({:.17g},{:.17g},{:.17g})".format(*steps[:, n]) for n in (2, 1, 0))
+    space = [
+        "space: left-posterior-superior", f"sizes: {i} {j} {k}", f"space directions: {vectors}",
+        "space origin: ({:.17g},{:.17g},{:.17g})".format(*grid.origin_lps),
+    ]  # fmt: skip
+    if not grid.oriented:
+        sk, sj, si = grid.spacing_kji
+        space = [f"sizes: {i} {j} {k}", f"spacings: {si:.17g} {sj:.17g} {sk:.17g}"]
     lines = [
-        "NRRD0004", f"type: {name}", "dimension: 3", "space: left-posterior-superior", f"sizes: {i} {j} {k}",
-        f"space directions: {vectors}", "kinds: domain domain domain", "endian: little", "encoding: gzip",
-        "space origin: ({:.17g},{:.17g},{:.17g})".format(*grid.origin_lps), "", "",
+        "NRRD0004", f"type: {name}", "dimension: 3", *space, "kinds: domain domain domain", "endian: little",
+        "encoding: gzip", "", "",
     ]  # fmt: skip
     write_whole(path, "\n".join(lines).encode() + gzip.compress(array.tobytes(), compresslevel=5, mtime=0))

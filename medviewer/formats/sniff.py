@@ -37,9 +37,11 @@ def describe(start: bytes) -> str:
 
 
 def is_nifti(start: bytes, name: str) -> bool:
-    """True for the header of NIfTI-1 or -2, or a gzip file whose name says so."""
+    """True for the header of NIfTI-1 or -2, or a gzip file or an Analyze 7.5 header whose name says so."""
     if start[:2] == b"\x1f\x8b":
-        return name.lower().endswith(".nii.gz")
+        return name.lower().endswith((".nii.gz", ".hdr.gz"))
+    if name.lower().endswith(".hdr") and start[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c"):
+        return True
     return start[344:348] in (b"n+1\0", b"ni1\0") or start[4:8] in (b"n+2\0", b"ni2\0")
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from medviewer.errors import SaveFailed
 from medviewer.formats import nifti
+from medviewer.formats.carry import Use, why_not
 from medviewer.formats.load import load_volume, read_frame_rgb
 from medviewer.formats.scan import scan
 from medviewer.formats.source import SourceFault
@@ -99,7 +100,10 @@ def test_without_a_code_the_orientation_is_unknown(tmp_path: Path) -> None:
     struct.pack_into("<2h", data, 252, 0, 0)
     path.write_bytes(data)
     (stack,) = scan([path]).stacks()
-    assert stack.grid is None and stack.codes == {"no-position"} and stack.spacing_kji == (1.0, 1.0, 1.0)
+    assert stack.grid is not None and not stack.grid.oriented and stack.spacing_kji == (1.0, 1.0, 1.0)
+    assert stack.codes == {"no-position"} and stack.quality[0].short == "orientation unknown"
+    assert stack.origin_lps is None and stack.direction is None
+    assert "which side is left" in (why_not(stack, Use.SUGGESTION) or "") and why_not(stack, Use.PLANES) is None
     assert load_volume(stack).voxels[3, 5, 4] == 119
 
 
@@ -137,7 +141,49 @@ def test_a_nan_in_the_affine_is_no_orientation(tmp_path: Path) -> None:
     struct.pack_into("<f", data, 280, float("nan"))
     path.write_bytes(data)
     (stack,) = scan([path]).stacks()
-    assert stack.grid is None
+    assert stack.grid is not None and not stack.grid.oriented and "span no space" in stack.quality[0].detail
+
+
+def test_units_and_times_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.nii"
+    nifti.write(path, np.zeros((3, 4, 6, 5), np.int16), Grid.plain((4, 6, 5), (3.0, 0.8, 0.5)))
+    data = bytearray(path.read_bytes())
+    data[123] = 3 | 16  # micrometres and milliseconds
+    struct.pack_into("<2h", data, 252, 0, 0)
+    struct.pack_into("<4f", data, 80, 500.0, 800.0, 3000.0, 2500.0)
+    path.write_bytes(data)
+    (stack,) = scan([path]).stacks()
+    assert stack.spacing_kji == pytest.approx((3.0, 0.8, 0.5)) and stack.times == 3
+    assert stack.time_labels == ("0 s", "2.5 s", "5 s")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_pair_of_header_and_image(order: str, packed: bool, tmp_path: Path) -> None:
+    path, data = _written(tmp_path)
+    header, voxels = bytearray(data[:348]), np.frombuffer(bytes(data[352:]), "<i2")
+    header[344:348] = b"ni1\0"
+    struct.pack_into("<f", header, 108, 0.0)
+    if order == ">":
+        header = _swapped(header)
+    path.unlink()
+    body = voxels.astype(f"{order}i2").tobytes()
+    (tmp_path / "p.hdr").write_bytes(header)
+    (tmp_path / ("p.img.gz" if packed else "p.img")).write_bytes(gzip.compress(body) if packed else body)
+    (stack,) = scan([tmp_path / "p.hdr"]).stacks()
+    assert np.array_equal(load_volume(stack).voxels, np.arange(120).reshape(4, 6, 5))
+    assert stack.grid is not None and stack.grid.oriented
+    header[344:348] = b"\0\0\0\0"  # Analyze 7.5
+    (tmp_path / "p.hdr").write_bytes(header)
+    (stack,) = scan([tmp_path / "p.hdr"]).stacks()
+    assert np.array_equal(load_volume(stack).voxels, np.arange(120).reshape(4, 6, 5))
+    assert stack.grid is not None and not stack.grid.oriented
+
+
+def _swapped(header: bytearray) -> bytearray:
+    """A little endian NIfTI-1 header as a big endian one."""
+    fields = "i10s18sihcB8h3f4h8f3fhBB4f2i80s24s2h6f4f4f4f16s4s"
+    return bytearray(struct.pack(f">{fields}", *struct.unpack(f"<{fields}", header)))
 
 
 def test_a_cut_gzip_is_named(tmp_path: Path) -> None:

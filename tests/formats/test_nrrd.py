@@ -59,12 +59,65 @@ def test_encodings_and_byte_orders(tmp_path: Path) -> None:
     files = {
         "big.nrrd": text_header(endian="big") + VOXELS.astype(">i2").tobytes(),
         "bz.nrrd": text_header(encoding="bzip2") + bz2.compress(VOXELS.tobytes()),
+        "hex.nrrd": text_header(encoding="hex") + VOXELS.tobytes().hex().encode(),
         "txt.nrrd": text_header(encoding="ascii") + " ".join(str(v) for v in VOXELS.ravel()).encode(),
     }
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
         (stack,) = scan([tmp_path / name]).stacks()
         assert np.array_equal(load_volume(stack).voxels, VOXELS), name
+
+
+@pytest.mark.parametrize(
+    ("fields", "oriented", "spacing"),
+    [
+        ({"space": ""}, False, (3.0, 2.0, 1.0)),
+        ({"space": "scanner-xyz"}, False, (3.0, 2.0, 1.0)),
+        ({"space": "LAS"}, True, (3.0, 2.0, 1.0)),
+        ({"space": "", "space_directions": "", "space_origin": "", "spacings": "1 2 3"}, False, (3.0, 2.0, 1.0)),
+        ({"space_units": '"cm" "cm" "cm"'}, True, (30.0, 20.0, 10.0)),
+    ],
+)
+def test_sizes_count_where_the_space_is_unknown(
+    fields: dict[str, str], oriented: bool, spacing: tuple[float, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "s.nrrd"
+    path.write_bytes(text_header(**fields) + VOXELS.tobytes())
+    (stack,) = scan([path]).stacks()
+    assert stack.spacing_kji == spacing and stack.grid is not None and stack.grid.oriented is oriented
+    assert (stack.codes == {"no-position"}) is not oriented and (stack.origin_lps is None) is not oriented
+    assert np.array_equal(load_volume(stack).voxels, VOXELS)
+
+
+@pytest.mark.parametrize("space", ["left-posterior-superior", "RAS", "left-anterior-superior"])
+def test_simpleitk_turns_spaces_the_same_way(space: str, tmp_path: Path) -> None:
+    import SimpleITK as sitk
+
+    path = tmp_path / "x.nrrd"
+    head = text_header(space=space, space_directions="(0,1.5,0.2) (-2,0,0) (0,-0.4,3)", space_origin="(4,-5,6)")
+    path.write_bytes(head + VOXELS.tobytes())
+    (stack,) = scan([path]).stacks()
+    image = sitk.ReadImage(str(path))
+    assert stack.grid is not None
+    for k, j, i in ((0, 0, 0), (3, 5, 4)):
+        assert np.allclose(
+            image.TransformIndexToPhysicalPoint((i, j, k)), stack.grid.index_to_lps((k, j, i)), atol=1e-4
+        )
+
+
+def test_an_unoriented_volume_stays_one_when_written(tmp_path: Path) -> None:
+    from medviewer.formats import nifti
+
+    path = tmp_path / "s.nrrd"
+    path.write_bytes(text_header(space="", space_directions="", space_origin="", spacings="1 2 3") + VOXELS.tobytes())
+    (stack,) = scan([path]).stacks()
+    assert stack.grid is not None
+    nrrd.write(tmp_path / "o.nrrd", VOXELS, stack.grid)
+    nifti.write(tmp_path / "o.nii", VOXELS, stack.grid)
+    for name in ("o.nrrd", "o.nii"):
+        (back,) = scan([tmp_path / name]).stacks()
+        assert back.grid is not None and not back.grid.oriented and back.spacing_kji == (3.0, 2.0, 1.0)
+        assert np.array_equal(load_volume(back).voxels, VOXELS)
 
 
 def test_a_list_axis_becomes_times(tmp_path: Path) -> None:
@@ -94,6 +147,8 @@ def test_detached_data_come_from_the_same_folder_only(tmp_path: Path) -> None:
     ("data", "code"),
     [
         (text_header() + VOXELS.tobytes()[:-2], "truncated"),
+        (text_header(data_file="LIST") + VOXELS.tobytes(), "unsupported"),
+        (text_header(encoding="hex") + b"zz", "truncated"),
         (text_header(sizes="5 6") + VOXELS.tobytes(), "unsupported"),
         (text_header(sizes="-5 6 4") + VOXELS.tobytes(), "unsupported"),
         (text_header(type="block") + VOXELS.tobytes(), "bad-header"),
