@@ -27,7 +27,6 @@ from PySide6.QtWidgets import (
 from medviewer.desktop.plain import tip
 from medviewer.desktop.services import Services
 from medviewer.desktop.theme import tokens, ui_font
-from medviewer.errors import SaveFailed
 from medviewer.formats.catalog import Catalog
 from medviewer.formats.dicom.text import one_line
 from medviewer.formats.import_report import Group, as_csv, as_text, import_report
@@ -125,11 +124,7 @@ class ImportReportDialog(QDialog):
         def work(_: JobContext) -> None:
             from medviewer.formats.atomic import write_whole
 
-            try:
-                write_whole(path, as_csv(catalog).encode("utf-8-sig", "replace"))  # the mark tells Excel it is UTF-8
-            except OSError as error:
-                reason = error.strerror or type(error).__name__
-                raise SaveFailed(f"the report cannot be written: {reason}", path=path) from error
+            write_whole(path, as_csv(catalog).encode("utf-8-sig", "replace"))  # the mark tells Excel it is UTF-8
 
         services.jobs.start(
             "Saving the report",

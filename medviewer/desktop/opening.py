@@ -80,6 +80,7 @@ class Opener(QObject):
         chosen = tuple(Path(path) for path in paths)
         if not chosen:
             return
+        again = self._wanted_id if chosen == self.paths else None
         if self._scan is not None:
             self._scan.cancel()
         self._generation += 1
@@ -104,7 +105,7 @@ class Opener(QObject):
             self._scan = None
             self._kept.clear()
             self._session.set_catalog(catalog)
-            first = first_stack(catalog)
+            first = (catalog.stack(again) if again is not None else None) or first_stack(catalog)
             if first is not None:
                 self._remember(chosen)
                 self.show_stack(first)
@@ -167,7 +168,12 @@ class Opener(QObject):
         `place_kji` is where the crosshair goes; by default it stays, or goes to the middle of another stack.
         """
         one = stack.at_time(time)
-        if self._session.stack is not None and self._session.stack.id == one.id and self._session.volume is not None:
+        begun = self._session.volume if self._session.stack is not None and self._session.stack.id == one.id else None
+        if begun is not None and (bool(begun.loaded.all()) or (self._load is not None and self._wanted_id == one.id)):
+            if self._load is not None and self._wanted_id != one.id:  # back to what is shown, before another came
+                self._load.cancel()
+                self._wanted_id = one.id
+                self.busy_changed.emit("")
             return
         same = self.whole is not None and self.whole.id == stack.id
         place = self._session.crosshair_kji.copy() if place_kji is None else place_kji
@@ -196,12 +202,12 @@ class Opener(QObject):
         def work(context: JobContext) -> Volume:
             from medviewer.formats import load
 
-            volume = load.empty_volume(stack, time)
+            volume = load.empty_volume(stack, time) if begun is None else begun
+            at = _first_readable(stack, volume, middle, time)
             if one.is_colour:
-                colours[middle] = load.read_frame_rgb(one, middle)
-            load.read_slice(stack, volume, middle, time)
+                colours[at] = load.read_frame_rgb(one, at)
             context.report(1, one.size_kji[0], "Reading slices", partial=volume)
-            return load.load_volume(stack, context, first=middle, volume=volume, time=time)
+            return load.load_volume(stack, context, first=at, volume=volume, time=time)
 
         def partial(volume: Volume) -> None:
             if self._session.volume is not volume:
@@ -214,7 +220,7 @@ class Opener(QObject):
         def progress(_: object) -> None:
             nonlocal seen
             volume = self._session.volume
-            if volume is None or self._session.stack is not one:
+            if volume is None or self._session.stack is None or self._session.stack.id != one.id:
                 return
             arrived = int(np.count_nonzero(volume.loaded))
             if arrived > seen:
@@ -231,7 +237,7 @@ class Opener(QObject):
         def failed(sentence: str) -> None:
             self._load = None
             self.busy_changed.emit("")
-            self._services.banner(sentence, "bad")
+            self._services.banner(sentence, "bad", "Read again", self.reload)
 
         self._load = self._services.jobs.start(
             "Reading slices",
@@ -405,6 +411,27 @@ class Opener(QObject):
         """Empty the list of recent paths."""
         self._recent_file().unlink(missing_ok=True)
         self.recent_changed.emit()
+
+
+def _first_readable(stack: Stack, volume: Volume, middle: int, time: int) -> int:
+    """Read the middle slice, or the nearest one that can be read: one bad picture does not cost the others.
+
+    Raises:
+        BadInput, MissingHere: none can be read; what is said is about the middle one.
+    """
+    from medviewer.errors import BadInput, MissingHere
+    from medviewer.formats import load
+
+    first: BadInput | MissingHere | None = None
+    for k in load.outwards(middle, volume.size_kji[0]):
+        try:
+            if not volume.loaded[k]:
+                load.read_slice(stack, volume, k, time)
+            return k
+        except (BadInput, MissingHere) as error:
+            first = first or error
+    assert first is not None
+    raise first
 
 
 _importing = threading.Lock()

@@ -173,7 +173,7 @@ def _link(target: str, *, outside: bool = False) -> Maker:
     return make
 
 
-def _directory_file(*references: str) -> bytes:
+def directory_file(*references: str) -> bytes:
     """A DICOMDIR whose records name some files, one component or the whole path each."""
     records = b""
     for reference in references:
@@ -186,7 +186,7 @@ def _directory_file(*references: str) -> bytes:
 
 
 def _directory(*references: str) -> Maker:
-    return one(lambda: _directory_file(*references), "DICOMDIR")
+    return one(lambda: directory_file(*references), "DICOMDIR")
 
 
 def _table(offsets: list[int]) -> Callable[[], bytes]:
