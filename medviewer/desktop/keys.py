@@ -83,6 +83,7 @@ TABLE: tuple[Binding, ...] = (
     Binding("one-to-one", "one image pixel on one screen pixel", ("Ctrl+1",), "Picture"),
     Binding("next-time", "next time or phase of a 4-D series (also Alt + wheel)", (".",), "Picture"),
     Binding("previous-time", "previous time or phase", (",",), "Picture"),
+    Binding("quality", "what is wrong with these images", ("Shift+I",), "Picture"),
     Binding("play", "play or stop a cine or a 4-D series", ("C",), "Picture"),
     Binding("smooth", "smooth or plain pixels", ("Ctrl+I",), "Picture"),
     *_digits("preset", "window", "Windows", READ, _PRESET_NAMES),

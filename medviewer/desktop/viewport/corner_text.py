@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medviewer.desktop.presets import name_of
+from medviewer.formats.quality import short_words
 from medviewer.volume.plane import PlaneAxes, PlaneName
 from medviewer.volume.volume import Volume
 from medviewer.volume.window import VoiFunction, Window
@@ -22,26 +23,8 @@ if TYPE_CHECKING:
 #: Longer header texts are cut on the picture (the series list shows them whole).
 _LONGEST = 40
 
-#: What a quality code says on the picture.
-_BADGES: dict[str, str] = {
-    "missing-slice": "missing slices",
-    "uneven-spacing": "uneven spacing",
-    "gantry-tilt": "gantry tilt",
-    "duplicate-slice": "duplicate slices",
-    "mixed-orientation": "mixed orientation",
-    "mixed-spacing": "mixed spacing",
-    "no-position": "no position",
-    "no-spacing": "no calibration",
-    "imager-spacing": "spacing at detector",
-    "bad-orientation": "bad orientation",
-    "bad-rescale": "bad rescale",
-    "bad-window": "window replaced",
-    "lossy": "LOSSY",
-    "burned-in": "text burned in",
-    "frame-count-mismatch": "frame count differs",
-    "truncated": "file cut short",
-    "4d-irregular": "irregular 4-D",
-}
+#: Faults that change nothing in how this picture is read stand in the series list only.
+_NOT_ON_PICTURE = frozenset({"mosaic", "charset-guessed", "private-codec", "mixed-orientation", "mixed-spacing"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +155,7 @@ def view_lines(stack: Stack | None, volume: Volume, state: ViewState) -> tuple[s
     second = f"{state.zoom * 100:.0f} %"
     if state.pointer_kji is not None:
         second += _value_text(stack, volume, state)
-        if volume.grid is not None:
+        if volume.grid is not None and volume.grid.oriented:
             x, y, z = volume.grid.index_to_lps(np.asarray(state.pointer_kji, dtype=np.float64))
             second += "   " + minus(f"({x:.1f}, {y:.1f}, {z:.1f}) mm")
     lines.append(second)
@@ -218,7 +201,11 @@ def series_lines(stack: Stack | None, volume: Volume, state: ViewState) -> tuple
         lines.append(_cut(": ".join(part for part in (series, description) if part)))
         lines.append(_cut(stack.name))
     lines.append(f"{'Image' if acquired else 'Cut'} {state.position + 1} / {total}")
-    if grid is not None:
+    if grid is None and stack is not None and acquired and state.position < len(stack.frames):
+        lines += _place_of_frame(stack, state.position)
+    if grid is not None and not grid.oriented:
+        lines.append(f"≈ {grid.spacing_kji[axes.through]:.2f} mm apart" if total > 1 else "")
+    elif grid is not None:
         middle = (np.asarray(volume.size_kji) - 1) / 2
         middle[axes.through] = state.position
         place = grid.index_to_lps(middle)
@@ -233,15 +220,29 @@ def series_lines(stack: Stack | None, volume: Volume, state: ViewState) -> tuple
     return tuple(line for line in lines if line)
 
 
+def _place_of_frame(stack: Stack, position: int) -> list[str]:
+    """Where an image of a stack without a grid lies, and how far the next one is."""
+    here = stack.frames[position].position_lps
+    if here is None or stack.direction is None:
+        return []
+    normal = np.asarray(stack.direction[6:9])
+    main = int(np.argmax(np.abs(normal)))
+    lines = [minus(f"{'xyz'[main]} {here[main]:.1f} mm")]
+    after = stack.frames[position + 1].position_lps if position + 1 < len(stack.frames) else None
+    if after is not None:
+        lines.append(f"≈ {abs(float((np.asarray(after) - here) @ normal)):.2f} mm to the next")
+    return lines
+
+
 def badges(stack: Stack | None, volume: Volume) -> tuple[str, ...]:
     """Faults that whoever reads this picture must know, and how much of it has arrived."""
     found: list[str] = []
     if stack is not None:
         for quality in stack.quality:
-            label = _BADGES.get(quality.code)
+            label = short_words(quality)
             if quality.code == "lossy" and ":" in stack.text.lossy:
                 label = f"LOSSY {stack.text.lossy.split()[-1]}"
-            if label and label not in found:
+            if quality.code not in _NOT_ON_PICTURE and label not in found:
                 found.append(label)
     missing = int(np.count_nonzero(~volume.loaded))
     if missing:

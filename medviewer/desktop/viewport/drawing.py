@@ -15,10 +15,14 @@ from medviewer.desktop.tool_protocol import Draft
 from medviewer.desktop.viewport.corner_text import ViewState, corner_text, scale_bar
 from medviewer.desktop.viewport.overlay import premultiplied
 from medviewer.desktop.viewport.placing import Placing
+from medviewer.formats.catalog import StackKind
+from medviewer.volume.grid import Grid
 from medviewer.volume.plane import PlaneName, nearest_plane, plane_axes
+from medviewer.volume.volume import Volume
 
 if TYPE_CHECKING:
     from medviewer.desktop.viewport.plane_view import PlaneViewport
+    from medviewer.formats.catalog import Stack
 
 #: Distance of text from the view's edge, and height of a line, in logical pixels.
 MARGIN, LINE = 12, 16
@@ -146,9 +150,9 @@ def draw_texts(
     top = MARGIN - 2
     if view.brief:
         name = shown_plane(view)
-        painter.drawPixmap(
-            QPointF(MARGIN - 2, top), cache.line(name.value.capitalize(), plane_colour(name), 9, False, ratio)
-        )
+        known = volume.grid is None or volume.grid.oriented
+        words = name.value.capitalize() if known else "orientation unknown"
+        painter.drawPixmap(QPointF(MARGIN - 2, top), cache.line(words, plane_colour(name), 9, False, ratio))
     left(corners.top_left[:room], top, ink)
     right(corners.top_right[:room], top, ink, dim)
     used = min(len(corners.top_right), room)
@@ -166,9 +170,18 @@ def draw_texts(
         painter.drawPixmap(QPointF((width - waiting.width() / ratio) / 2, height / 2 - LINE), waiting)
 
 
+def directions_of(stack: Stack | None, volume: Volume | None) -> Grid | None:
+    """A grid for letters: the volume's; where gaps keep it from having one, the direction that all its images share."""
+    if volume is None or volume.grid is not None:
+        return None if volume is None else volume.grid
+    if stack is None or stack.direction is None or stack.kind not in (StackKind.VOLUME, StackKind.FOUR_D):
+        return None
+    return Grid(volume.size_kji, (1.0, 1.0, 1.0), stack.direction, (0.0, 0.0, 0.0))
+
+
 def _draw_letters(painter: QPainter, view: PlaneViewport, cache: TextCache, ratio: float) -> None:
     volume = view.volume
-    letters = view.axes.edge_letters(None if volume is None else volume.grid)
+    letters = view.axes.edge_letters(directions_of(view.session.stack, volume))
     width, height = view.width(), view.height()
     for letter, side in zip(letters, ("top", "right", "bottom", "left"), strict=True):
         if not letter:
@@ -197,7 +210,8 @@ def _draw_scale_bar(
     if bar is None:
         return
     length = bar[0] * view.placing.scale
-    label = cache.line(bar[1], QColor("#f2f4f7"), 9, False, ratio)
+    words = "" if view.session.stack is None else view.session.stack.text.calibration
+    label = cache.line(f"{bar[1]} ({words})" if words else bar[1], QColor("#f2f4f7"), 9, False, ratio)
     room = length + 6 + label.width() / ratio
     if width / 2 + 28 + room + 12 <= free_to:  # beside the letter at the bottom, where the corner text leaves room
         right, y = width / 2 + 28 + length, height - 20.0

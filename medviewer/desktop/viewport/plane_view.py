@@ -132,6 +132,8 @@ class PlaneViewport(QWidget):
         stack = self._session.stack
         if stack is not None and stack.spacing_kji is not None:
             return stack.spacing_kji[1], stack.spacing_kji[2]
+        if stack is not None and stack.pixel_aspect is not None:
+            return stack.pixel_aspect, 1.0
         return 1.0, 1.0
 
     def set_draft(self, draft: Draft | None) -> None:
