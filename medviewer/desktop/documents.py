@@ -257,12 +257,22 @@ class Documents(QObject):
             self._chosen = None
             if self._panel.isVisible():
                 self._panel.close_by_hand()
+            self._open_if_alone()
         if changes.volume or changes.catalog:
             self._redraw()
             stack, go = self._session.stack, self._go_after
             if changes.volume and stack is not None and go is not None:
                 self._go_after = None
                 go(stack)
+
+    def _open_if_alone(self) -> None:
+        """Who opens one report and nothing else wants to read it; a PDF waits for its button all the same."""
+        catalog = self._session.catalog
+        if catalog is not None and len(catalog.objects) == 1 and next(catalog.stacks(), None) is None:
+            from medviewer.formats.dicom.object_text import has_text
+
+            if has_text(catalog.objects[0]):
+                self.open(catalog.objects[0])
 
     def _redraw(self) -> None:
         stack, volume = self._session.stack, self._session.volume

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import highdicom as hd
 import numpy as np
+import pydicom
 from highdicom.sr.coding import CodedConcept
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
@@ -135,4 +137,19 @@ def key_images(images: Sequence[Dataset], path: Path, description: str) -> Path:
         manufacturer=_DEVICE,
     )
     selection.save_as(path, enforce_file_format=True)
+    return path
+
+
+def encapsulated_document(path: Path, data: bytes, mime: str, sop_class: str = "1.2.840.10008.5.1.4.1.1.104.1") -> Path:
+    """A document inside a DICOM file, PDF by default."""
+    made = pydicom.dcmread(get_testdata_file("reportsi.dcm"))
+    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = sop_class
+    for name in ("ContentSequence", "ConceptNameCodeSequence", "ValueType"):
+        if name in made:
+            delattr(made, name)
+    made.EncapsulatedDocument = data + b"\0" * (len(data) % 2)
+    made.EncapsulatedDocumentLength = len(data)
+    made.MIMETypeOfEncapsulatedDocument = mime
+    made.DocumentTitle = "Letter"
+    made.save_as(path)
     return path

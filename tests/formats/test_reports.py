@@ -11,7 +11,6 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
-from document_samples import key_images, measurement_report, report_in_patient
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
@@ -23,6 +22,12 @@ from medviewer.formats.dicom.sr import read_report
 from medviewer.formats.dicom.sr_measurements import measurements, number_text
 from medviewer.formats.dicom.sr_text import Role, report_lines
 from medviewer.formats.scan import scan
+from tests.formats.document_samples import (
+    encapsulated_document,
+    key_images,
+    measurement_report,
+    report_in_patient,
+)
 
 _REPORTS = (
     "dcmqi_sr.dcm", "sr_document.dcm", "sample-sr.dcm", "sr-arrow.dcm", "sr-protractor.dcm", "sr-rectangle.dcm",
@@ -246,23 +251,9 @@ def test_every_prefix_of_a_report_is_read_or_refused(image: Dataset, tmp_path: P
 # -- encapsulated documents --------------------------------------------------------------------------------------------
 
 
-def _encapsulated(path: Path, data: bytes, mime: str, sop_class: str = "1.2.840.10008.5.1.4.1.1.104.1") -> Path:
-    made = pydicom.dcmread(get_testdata_file("reportsi.dcm"))
-    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = sop_class
-    for name in ("ContentSequence", "ConceptNameCodeSequence", "ValueType"):
-        if name in made:
-            delattr(made, name)
-    made.EncapsulatedDocument = data + b"\0" * (len(data) % 2)
-    made.EncapsulatedDocumentLength = len(data)
-    made.MIMETypeOfEncapsulatedDocument = mime
-    made.DocumentTitle = "Letter"
-    made.save_as(path)
-    return path
-
-
 def test_a_pdf_comes_out_byte_for_byte(tmp_path: Path) -> None:
     pdf = b"%PDF-1.4\n%%EOF\n\0"
-    found = read_encapsulated(_encapsulated(tmp_path / "pdf.dcm", pdf, "application/pdf"))
+    found = read_encapsulated(encapsulated_document(tmp_path / "pdf.dcm", pdf, "application/pdf"))
     assert (found.data, found.title, found.form) == (pdf, "Letter", "PDF")
     assert why_no_pdf(found) is None
     (listed,) = scan([tmp_path / "pdf.dcm"]).objects
@@ -278,7 +269,7 @@ def test_a_pdf_comes_out_byte_for_byte(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_pdf_is_not_opened(tmp_path: Path, data: bytes, mime: str, reason: str) -> None:
-    found = read_encapsulated(_encapsulated(tmp_path / "x.dcm", data, mime))
+    found = read_encapsulated(encapsulated_document(tmp_path / "x.dcm", data, mime))
     assert reason in (why_no_pdf(found) or "")
 
 
@@ -290,7 +281,7 @@ _CDA = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 def test_a_clinical_document_is_read_as_text(tmp_path: Path) -> None:
-    path = _encapsulated(tmp_path / "cda.dcm", _CDA.encode(), "text/XML", "1.2.840.10008.5.1.4.1.1.104.2")
+    path = encapsulated_document(tmp_path / "cda.dcm", _CDA.encode(), "text/XML", "1.2.840.10008.5.1.4.1.1.104.2")
     (listed,) = scan([path]).objects
     assert listed.summary == f"other - CDA, Letter, {len(_CDA.encode())} bytes"
     lines = object_lines(listed)
