@@ -75,10 +75,10 @@ def facts_of(catalog: Catalog) -> dict[str, dict[str, Any]]:
     count: dict[str, int] = {}
     zsum: dict[str, float] = {}
     for stack in catalog.stacks():
-        for frame in stack.frames:
-            if frame.position_lps is not None:
-                count[stack.series_uid] = count.get(stack.series_uid, 0) + 1
-                zsum[stack.series_uid] = zsum.get(stack.series_uid, 0.0) + frame.position_lps[2]
+        along = [frame.position_lps[2] for frame in stack.frames if frame.position_lps is not None]
+        if along:
+            count[stack.series_uid] = count.get(stack.series_uid, 0) + len(along)
+            zsum[stack.series_uid] = zsum.get(stack.series_uid, 0.0) + sum(along)
     return {"series": count, "zsum": zsum}
 
 

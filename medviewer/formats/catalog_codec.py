@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cache
-from itertools import chain, repeat
+from itertools import islice, repeat
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, cast
@@ -24,6 +24,7 @@ from medviewer.formats.catalog import Catalog
 _COLUMNS_FROM = 4
 #: A column of which so many values are the same object is written as a table of them and their numbers.
 _SHARED = 4
+_MOST_ROWS = 50_000_000
 
 
 class CodecFault(Exception):
@@ -36,7 +37,8 @@ class _Coder:
 
     write: Callable[[Any], Any]
     read: Callable[[Any], Any]
-    read_all: Callable[[Sequence[Any]], Iterable[Any]]
+    write_all: Callable[[Sequence[Any]], Any]
+    read_all: Callable[[Any], Iterable[Any]]
 
 
 def to_plain(catalog: Catalog) -> Any:
@@ -99,37 +101,48 @@ def _coder(hint: Any) -> _Coder:
 
 
 def _one_by_one(write: Callable[[Any], Any], read: Callable[[Any], Any]) -> _Coder:
-    return _Coder(write, read, lambda values: [read(value) for value in values])
+    return _Coder(
+        write,
+        read,
+        lambda values: [write(value) for value in values],
+        lambda data: [read(value) for value in _check(data, (list,))],
+    )
 
 
 def _scalar(kinds: tuple[type, ...]) -> _Coder:
-    def read_all(values: Sequence[Any]) -> Sequence[Any]:
-        _check_all(values, kinds)
-        return values
+    def all_(values: Any) -> list[Any]:
+        _check_all(_check(values, (list, tuple)), kinds)
+        return list(values)
 
     def one(value: Any) -> Any:
         return _check(value, kinds)
 
-    return _Coder(one, one, read_all)
+    return _Coder(one, one, all_, all_)
 
 
 def _paths() -> _Coder:
-    """A path is written as its folder and its name; folders that follow one another are made once."""
+    """A column of paths is written as names, and folders with the number of names that follow in each."""
+    text = (str,)
 
-    def write(value: Path) -> list[str]:
-        return [str(value.parent), value.name]
+    def write_all(values: Sequence[Path]) -> Any:
+        runs: list[list[Any]] = []
+        for value in values:
+            folder = str(value.parent)
+            if not runs or runs[-1][0] != folder:
+                runs.append([folder, 0])
+            runs[-1][1] += 1
+        return {"names": [value.name for value in values], "in": runs}
 
-    def read_all(values: Sequence[Any]) -> list[Path]:
-        _check_all(chain.from_iterable(values), (str,))
-        join, last = Path().joinpath, ""
+    def read_all(data: Any) -> list[Path]:
+        names = iter(data["names"])
+        _check_all(data["names"], text)
         paths: list[Path] = []
-        for folder, name in values:
-            if folder != last:
-                join, last = Path(folder).joinpath, folder
-            paths.append(join(name))
+        for folder, count in data["in"]:
+            join = Path(_check(folder, text)).joinpath
+            paths += [join(name) for name in islice(names, count)]
         return paths
 
-    return _Coder(write, lambda value: read_all([value])[0], read_all)
+    return _Coder(str, lambda data: Path(_check(data, text)), write_all, read_all)
 
 
 def _optional(kinds: tuple[Any, ...]) -> _Coder:
@@ -137,14 +150,20 @@ def _optional(kinds: tuple[Any, ...]) -> _Coder:
     if len(kinds) == 2 and NoneType in kinds:
         inner = _coder(next(kind for kind in kinds if kind is not NoneType))
 
-        def read_all(values: Sequence[Any]) -> Iterable[Any]:
+        def write_all(values: Sequence[Any]) -> Any:
             if None not in values:
-                return inner.read_all(values)
-            return [None if value is None else inner.read(value) for value in values]
+                return {"all": inner.write_all(values)}
+            return [None if value is None else inner.write(value) for value in values]
+
+        def read_all(data: Any) -> Iterable[Any]:
+            if isinstance(data, dict):
+                return inner.read_all(data["all"])
+            return [None if value is None else inner.read(value) for value in data]
 
         return _Coder(
             lambda value: None if value is None else inner.write(value),
-            lambda value: None if value is None else inner.read(value),
+            lambda data: None if data is None else inner.read(data),
+            write_all,
             read_all,
         )
     if not all(kind in (int, str, float, bool, NoneType) for kind in kinds):
@@ -155,7 +174,6 @@ def _optional(kinds: tuple[Any, ...]) -> _Coder:
 def _fixed(kinds: tuple[Any, ...]) -> _Coder:
     """A tuple of known length."""
     coders = [_coder(kind) for kind in kinds]
-    size = len(kinds)
 
     def write(value: tuple[Any, ...]) -> list[Any]:
         return [coder.write(part) for coder, part in zip(coders, value, strict=True)]
@@ -167,14 +185,19 @@ def _fixed(kinds: tuple[Any, ...]) -> _Coder:
     if any(kind is not float for kind in kinds):
         return _one_by_one(write, read)
 
-    def read_numbers(values: Sequence[Any]) -> Iterable[Any]:
-        _check_all(values, (list,))
-        if set(map(len, values)) - {size}:
-            raise CodecFault(f"not {size} numbers")
-        _check_all(chain.from_iterable(values), (float, int))
-        return map(tuple, values)
+    def write_numbers(values: Sequence[Any]) -> list[Any]:
+        """By axis; an axis of one number is written once, but for the last one."""
+        axes = [[coder.write(value[n]) for value in values] for n, coder in enumerate(coders)]
+        return [axis[:1] if len(set(map(repr, axis))) == 1 else axis for axis in axes[:-1]] + axes[-1:]
 
-    return _Coder(write, read, read_numbers)
+    def read_numbers(data: Any) -> Iterable[Any]:
+        rows = len(data[-1])
+        axes: list[list[Any]] = [list(coder.read_all(axis)) for coder, axis in zip(coders, data, strict=True)]
+        if {len(axis) for axis in axes} - {1, rows}:
+            raise CodecFault("axes of different lengths")
+        return list(zip(*[repeat(axis[0], rows) if len(axis) == 1 else axis for axis in axes], strict=True))
+
+    return _Coder(write, read, write_numbers, read_numbers)
 
 
 def _row(kind: Any) -> _Coder:
@@ -186,12 +209,11 @@ def _row(kind: Any) -> _Coder:
         _check(values, (tuple,))
         if by_columns and len(values) >= _COLUMNS_FROM:
             return {"rows": len(values), "columns": _write_columns(kind, values)}
-        return [coder.write(value) for value in values]
+        return coder.write_all(values)
 
     def read(data: Any) -> tuple[Any, ...]:
         if by_columns and isinstance(data, dict):
             return _read_columns(kind, data["rows"], data["columns"])
-        _check(data, (list,))
         return tuple(coder.read_all(data))
 
     return _one_by_one(write, read)
@@ -222,31 +244,30 @@ def _write_columns(kind: Any, values: Sequence[Any]) -> list[Any]:
     for name, coder in _fields(kind):
         column = [getattr(value, name) for value in values]
         different = {id(value): value for value in column}
-        if _SHARED * len(different) <= len(column):
+        if len(different) == 1:
+            columns.append({"same": coder.write(column[0])})
+        elif _SHARED * len(different) <= len(column):
             number = {key: n for n, key in enumerate(different)}
-            table = [coder.write(value) for value in different.values()]
-            columns.append({"table": table, "at": [number[id(value)] for value in column]} if len(table) > 1 else table)
+            table = coder.write_all(list(different.values()))
+            columns.append({"table": table, "at": [number[id(value)] for value in column]})
         else:
-            columns.append({"each": [coder.write(value) for value in column]})
+            columns.append({"each": coder.write_all(column)})
     return columns
 
 
 def _read_columns(kind: Any, rows: Any, columns: Any) -> tuple[Any, ...]:
-    _check(rows, (int,))
+    if not 0 <= _check(rows, (int,)) <= _MOST_ROWS:
+        raise CodecFault(f"{rows} rows")
     unpacked: list[Iterable[Any]] = []
     for (_, coder), column in zip(_fields(kind), columns, strict=True):
-        if isinstance(column, list):
-            unpacked.append(repeat(coder.read(*column), rows))
+        if "same" in column:
+            unpacked.append(repeat(coder.read(column["same"]), rows))
         elif "each" in column:
-            _same_length(column["each"], rows)
             unpacked.append(coder.read_all(column["each"]))
         else:
-            _same_length(column["at"], rows)
             _check_all(column["at"], (int,))
             unpacked.append(map(list(coder.read_all(column["table"])).__getitem__, column["at"]))
-    return tuple(map(kind, *unpacked))
-
-
-def _same_length(column: Any, rows: int) -> None:
-    if len(_check(column, (list,))) != rows:
+    made = tuple(map(kind, *unpacked))
+    if len(made) != rows:
         raise CodecFault("columns of different lengths")
+    return made
