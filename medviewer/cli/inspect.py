@@ -14,6 +14,7 @@ from medviewer.cli.output import context_for_terminal, print_json
 from medviewer.formats.catalog import Catalog, Quality, Stack
 from medviewer.formats.digest import FailedFrame, StackDigest, as_skipped, digest
 from medviewer.formats.scan import nothing_opened, scan
+from medviewer.formats.scan_cache import open_catalog
 from medviewer.jobs import JobContext
 
 HELP = "list patients, studies, series and stacks, other objects, and what is skipped and why"
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 2 only where nothing could be opened; files that were skipped are listed."""
     context = context_for_terminal()
-    catalog = scan(arguments.paths, context)
+    catalog = open_catalog(arguments.paths, context)
     digests: dict[str, StackDigest] = {}
     if arguments.pixels:
         catalog, digests = _with_pixels(catalog, arguments.paths, context)

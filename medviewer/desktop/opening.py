@@ -25,6 +25,7 @@ from medviewer.desktop.services import Services
 from medviewer.desktop.session import Changes, ReadingSession
 from medviewer.jobs import JobContext, Progress
 from medviewer.volume.overlay_plane import FrameGraphics
+from medviewer.volume.supplement import Supplement
 from medviewer.volume.volume import Volume
 from medviewer.volume.window import Window
 
@@ -67,6 +68,7 @@ class Opener(QObject):
         self._kept: OrderedDict[str, Volume] = OrderedDict()
         self._colours: dict[int, NDArray[np.uint8]] = {}
         self._graphics: dict[int, FrameGraphics | None] = {}
+        self._supplements: dict[Path, Supplement | None] = {}
         self._asked: set[int] = set()
         self.whole: Stack | None = None
         self.time = 0
@@ -91,9 +93,9 @@ class Opener(QObject):
             from medviewer.formats.dicom.decoding.pool import pool
             from medviewer.formats.dicom.pixels import is_encoded
             from medviewer.formats.import_report import import_report
-            from medviewer.formats.scan import scan
+            from medviewer.formats.scan_cache import open_catalog
 
-            catalog = scan(chosen, context)
+            catalog = open_catalog(chosen, context)
             if any(is_encoded(stack.frames[0]) for stack in catalog.stacks()):
                 pool().warm()  # while the list is drawn
             if any(stack.is_colour for stack in catalog.stacks()):
@@ -101,11 +103,13 @@ class Opener(QObject):
             return catalog, import_report(catalog)
 
         def done(found: tuple[Catalog, ImportReport]) -> None:
+            from medviewer.formats.choose import likeliest_stack
+
             catalog, report = found
             self._scan = None
             self._kept.clear()
             self._session.set_catalog(catalog)
-            first = (catalog.stack(again) if again is not None else None) or first_stack(catalog)
+            first = (catalog.stack(again) if again is not None else None) or likeliest_stack(catalog)
             if first is not None:
                 self._remember(chosen)
                 self.show_stack(first)
@@ -310,6 +314,34 @@ class Opener(QObject):
             )
         return frame
 
+    def supplement(self) -> Supplement | None:
+        """The Supplemental Palette of the shown stack if it has one that has arrived; else it is asked for."""
+        stack = self._session.stack
+        if stack is None or stack.coloured_from is None:
+            return None
+        path = stack.frames[0].path
+        if path in self._supplements:
+            return self._supplements[path]
+        if len(self._supplements) > 16:
+            self._supplements.clear()
+        self._supplements[path] = None
+
+        def work(_: JobContext) -> Supplement | None:
+            from medviewer.formats import load
+
+            return load.read_supplement(stack)
+
+        def done(supplement: Supplement | None) -> None:
+            self._supplements[path] = supplement
+            volume = self._session.volume
+            if volume is not None:
+                self._session.slices_arrived(range(volume.size_kji[0]))
+
+        self._services.jobs.start(
+            "Reading a colour table", work, on_done=done, on_failed=self._services.say, quiet=True, priority=20
+        )
+        return None
+
     def graphics_of(self, k: int) -> FrameGraphics | None:
         """What the file lays over frame `k` of the shown stack if it has arrived; else it is asked for."""
         stack = self._session.stack
@@ -444,13 +476,6 @@ def import_pydicom() -> None:
     """
     with _importing:
         importlib.import_module("pydicom")
-
-
-def first_stack(catalog: Catalog) -> Stack | None:
-    """What is shown first: the first volume of several slices, else the first stack."""
-    stacks = list(catalog.stacks())
-    volumes = [s for s in stacks if s.grid is not None and s.size_kji[0] > 3 and "localizer" not in s.name]
-    return next(iter(volumes or stacks), None)
 
 
 def _nothing(catalog: Catalog, paths: Sequence[Path]) -> str:

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QBuffer, QIODevice
 
 from medviewer.desktop.application import application, has_display
-from medviewer.errors import BadInput, SaveFailed
+from medviewer.errors import BadInput, Refused, SaveFailed
 from medviewer.formats.atomic import write_whole
+from medviewer.formats.carry import Use, is_resampled, why_not
 from medviewer.formats.catalog import Stack
+from medviewer.formats.straighten import straightened
 from medviewer.jobs import JobContext
+from medviewer.volume.grid import Grid
 from medviewer.volume.plane import PlaneName, nearest_plane
 
 if TYPE_CHECKING:
@@ -53,18 +56,16 @@ class Picture:
 
 def chosen_stack(path: Path, stack_id: str | None) -> Stack:
     """The stack of that id, or the one that the window would show first; raises BadInput where there is none."""
-    from medviewer.desktop.opening import first_stack
-    from medviewer.formats.scan import scan
+    from medviewer.formats.choose import open_stack
 
-    catalog = scan([path], JobContext())
-    stack = first_stack(catalog) if stack_id is None else catalog.stack(stack_id)
-    if stack is not None:
-        return stack
-    if stack_id is not None:
-        known = ", ".join(s.id for s in catalog.stacks())
-        raise BadInput(f"there is no stack {stack_id!r} here", path=path, remedy=f"known are: {known or 'none'}")
-    reason = f": {catalog.skipped[0].reason}" if catalog.skipped else ""
-    raise BadInput(f"nothing here can be shown{reason}", path=path)
+    return open_stack([path], stack_id)
+
+
+def acquired_name(stack: Stack) -> PlaneName:
+    """The anatomical plane nearest to the acquired images, also where gaps keep them from having a grid."""
+    if stack.direction is None:
+        return PlaneName.ACQUIRED
+    return nearest_plane(Grid((1, 1, 1), (1.0, 1.0, 1.0), stack.direction, (0.0, 0.0, 0.0)))
 
 
 def render(picture: Picture, out: Path) -> Mapping[str, Any]:
@@ -93,15 +94,20 @@ def render(picture: Picture, out: Path) -> Mapping[str, Any]:
     stack = stack or chosen_stack(picture.path, picture.stack_id)
     volume = load.load_volume(stack, JobContext(), allow_missing=True)
     one = stack.at_time(0)
+    other_plane = picture.plane is not None and picture.plane != acquired_name(stack)
+    if is_resampled(stack) and (other_plane or (picture.at_lps is not None and volume.grid is None)):
+        one, volume = straightened(stack, volume)
     session = ReadingSession()
     window = first_window(one, volume) if picture.window is None else window_from_text(picture.window, one, volume)
     session.show(one, volume, window)
     if picture.window is not None:
         session.set_window(window)  # for all frames, whatever windows they have of their own
     session.set_inverted(picture.inverted)
-    plane = nearest_plane(volume.grid) if picture.plane is None else PlaneName(picture.plane)
-    if picture.plane is not None and volume.grid is None:
-        raise BadInput("this stack carries no geometry, so it has no anatomical planes", path=picture.path)
+    as_acquired = picture.plane is None or (volume.grid is None and is_resampled(stack))
+    plane = nearest_plane(volume.grid) if as_acquired else PlaneName(picture.plane or "")
+    if not as_acquired and (volume.grid is None or not volume.grid.oriented):
+        reason = why_not(stack, Use.PLANES) or "the file gives no orientation"
+        raise Refused(f"this stack has no anatomical planes: {reason}", path=picture.path)
 
     def nothing(*_: object) -> None:
         return None
@@ -110,6 +116,9 @@ def render(picture: Picture, out: Path) -> Mapping[str, Any]:
     source = GreySource()
     if one.is_colour:
         source.colour_frame = lambda k: load.read_frame_rgb(one, k)
+    if one.coloured_from is not None:
+        supplement = load.read_supplement(one)
+        source.supplement = lambda: supplement
     if one.has_graphics:
         source.graphics_of = lambda k: load.read_graphics(one, k)
     view = PlaneViewport(session, services, plane, source, {})

@@ -7,41 +7,52 @@ from pathlib import Path
 
 from medviewer.errors import BadInput
 from medviewer.formats.catalog import Catalog, Stack
-from medviewer.formats.scan import nothing_opened, scan
+from medviewer.formats.scan import nothing_opened
+from medviewer.formats.scan_cache import open_catalog
 from medviewer.jobs import JobContext
 
 
+def likeliest_stack(catalog: Catalog) -> Stack | None:
+    """The stack that a person most likely means, which the window shows first; None where there is none.
+
+    Volumes of several slices go before what has no geometry and before localizers, then the one with most voxels, then
+    the first in the catalog's order.
+    """
+
+    def size(stack: Stack) -> tuple[bool, int]:
+        k, j, i = stack.size_kji
+        return stack.grid is not None and k > 1 and "localizer" not in stack.name, k * j * i * stack.times
+
+    return max(catalog.stacks(), key=size, default=None)
+
+
 def choose_stack(catalog: Catalog, stack_id: str | None = None, *, path: Path | None = None) -> Stack:
-    """The stack with this id; without one, the one with most voxels, stacks with a geometry before those without.
+    """The stack with this id; without one, the likeliest.
 
     Raises:
         BadInput: there is no stack, or none with this id.
     """
-    stacks = list(catalog.stacks())
     if stack_id is not None:
         found = catalog.stack(stack_id)
         if found is None:
+            stacks = list(catalog.stacks())
             known = ", ".join(s.id for s in stacks[:8]) + (", ..." if len(stacks) > 8 else "")
             raise BadInput(f"there is no stack {stack_id!r}", path=path, remedy=f"there are: {known or 'none'}")
         return found
-    if not stacks:
+    likeliest = likeliest_stack(catalog)
+    if likeliest is None:
         if catalog.objects:
             kinds = ", ".join(sorted({o.kind for o in catalog.objects}))
             raise BadInput(f"there is no picture here, only: {kinds}", path=path)
         raise nothing_opened([] if path is None else [path], catalog)
-
-    def size(stack: Stack) -> tuple[bool, int]:
-        k, j, i = stack.size_kji
-        return stack.grid is not None and k > 1, k * j * i * stack.times
-
-    return max(stacks, key=size)
+    return likeliest
 
 
 def open_stack(paths: Sequence[Path], stack_id: str | None = None, context: JobContext | None = None) -> Stack:
-    """Scan and choose.
+    """Scan (through the scan cache) and choose.
 
     Raises:
         BadInput: nothing could be opened, or there is no stack with this id. Cancelled.
     """
-    catalog = scan(paths, context)
+    catalog = open_catalog(paths, context)
     return choose_stack(catalog, stack_id, path=paths[0] if paths else None)
