@@ -5,10 +5,11 @@ Read when somebody asks for it, never by itself: it can be copied as text and sa
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QApplication,
@@ -26,7 +27,7 @@ from PySide6.QtWidgets import (
 
 from medviewer.desktop.plain import tip
 from medviewer.desktop.services import Services
-from medviewer.desktop.theme import tokens, ui_font
+from medviewer.desktop.theme import colour, tokens, ui_font
 from medviewer.formats.catalog import Catalog
 from medviewer.formats.dicom.text import one_line
 from medviewer.formats.import_report import Group, as_csv, as_text, import_report
@@ -55,8 +56,6 @@ class ImportReportDialog(QDialog):
         column.setSpacing(8)
         self.summary = _label(report.summary, 12, bold=True)
         column.addWidget(self.summary)
-        for warning in report.warnings:
-            column.addWidget(_label(warning, 9, tokens().warn))
         self.tree = QTreeWidget()
         self.tree.setColumnCount(2)
         self.tree.setHeaderLabels(["File", "Why it is not shown"])
@@ -71,19 +70,32 @@ class ImportReportDialog(QDialog):
         header = self.tree.header()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.resizeSection(0, 330)
+        if report.warnings:
+            self._add_warnings(report.warnings)
+        root = _common_folder([skip.path for skip in catalog.skipped])
         for group in report.groups:
-            self.tree.addTopLevelItem(_group_item(group))
+            self.tree.addTopLevelItem(_group_item(group, root))
         for n in range(self.tree.topLevelItemCount()):
             item = self.tree.topLevelItem(n)
             if item is not None:
                 item.setExpanded(n == 0 or item.childCount() <= 6)
         nothing = _label("Every file is shown or listed as an object.", 10, tokens().dim)
         nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.tree.setVisible(bool(report.groups))
-        nothing.setVisible(not report.groups)
+        empty = self.tree.topLevelItemCount() == 0
+        self.tree.setVisible(not empty)
+        nothing.setVisible(empty)
         column.addWidget(self.tree, 1)
         column.addWidget(nothing, 1)
         column.addLayout(self._buttons())
+
+    def _add_warnings(self, warnings: Sequence[str]) -> None:
+        heading = _heading("Warnings", len(warnings), "warn")
+        self.tree.addTopLevelItem(heading)
+        for warning in warnings:
+            item = QTreeWidgetItem([warning[:1].upper() + warning[1:]])
+            item.setToolTip(0, tip(warning))
+            heading.addChild(item)
+            item.setFirstColumnSpanned(True)
 
     def _buttons(self) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -144,15 +156,29 @@ def _label(text: str, points: int, ink: str = "", *, bold: bool = False) -> QLab
     return label
 
 
-def _group_item(group: Group) -> QTreeWidgetItem:
-    heading = QTreeWidgetItem([f"{group.heading}  ({len(group.files):,})", ""])
+def _heading(text: str, count: int, ink: str) -> QTreeWidgetItem:
+    heading = QTreeWidgetItem([f"{text}  ({count:,})", ""])
     heading.setFont(0, ui_font(9, bold=True))
-    heading.setForeground(0, QColor(tokens().dim if group.code == "duplicate-uid" else tokens().warn))
+    heading.setForeground(0, colour(ink))
+    return heading
+
+
+def _group_item(group: Group, root: Path) -> QTreeWidgetItem:
+    heading = _heading(group.heading, len(group.files), "dim" if group.code == "duplicate-uid" else "warn")
     for skip in group.files[:SHOWN]:
-        item = QTreeWidgetItem([one_line(skip.path.name), skip.reason])
+        short = skip.path.relative_to(root) if skip.path.is_relative_to(root) and skip.path != root else skip.path
+        item = QTreeWidgetItem([one_line(str(short)), skip.reason])
         item.setToolTip(0, tip(one_line(str(skip.path))))
         item.setToolTip(1, tip(skip.reason))
         heading.addChild(item)
     if len(group.files) > SHOWN:
         heading.addChild(QTreeWidgetItem([f"and {len(group.files) - SHOWN:,} more", "all of them in text and table"]))
     return heading
+
+
+def _common_folder(paths: Sequence[Path]) -> Path:
+    """The deepest folder that holds all of them."""
+    try:
+        return Path(os.path.commonpath([path.parent for path in paths]))
+    except ValueError:  # none, or on several drives
+        return Path()

@@ -36,6 +36,10 @@ _ESCAPES: tuple[tuple[bytes, str, bool], ...] = (
 )  # fmt: skip
 
 
+#: Ideographs and the punctuation that stands between them.
+_CHINESE = (("\u2e80", "\u9fff"), ("\uff00", "\uffef"), ("\u2010", "\u2027"), ("\u00b7", "\u00b7"))
+
+
 def one_line(text: str, limit: int = MAX_LINE) -> str:
     """One line of plain text: controls and marks of direction (which can turn what follows) become spaces; cut."""
     if len(text) > limit:
@@ -104,31 +108,38 @@ def _decode_extended(value: bytes, first: str, is_name: bool) -> str:
 
 
 def _is_chinese(value: bytes) -> bool:
-    """True where each word is plain ASCII or pairs in GB 2312's ideographs (rows 16 to 87) throughout.
+    """True where the bytes read as Chinese rather than as Latin.
 
-    Latin-1 names with two accented letters side by side have plain letters in the same word.
+    Read as GB18030, an accented letter swallows the plain one behind it ("Müller" becomes "M黮ler"): an ideograph whose
+    second byte is a plain letter beside letters, or that follows a small letter, speaks for Latin. Most ideographs of
+    a text are common ones (GB 2312).
     """
-    pairs = 0
-    for word in value.replace(b"^", b" ").replace(b"=", b" ").split():
-        if word.isascii():
-            continue
-        first, second = word[0::2], word[1::2]
-        if len(word) % 2 or not all(0xB0 <= b <= 0xF7 for b in first) or not all(0xA1 <= b <= 0xFE for b in second):
-            return False
-        pairs += len(second)
-    if not pairs:
-        return False
     try:
-        value.decode("gb2312")
+        text = f" {value.decode('gb18030')} "
     except UnicodeDecodeError:
         return False
-    return True
+    ideographs = common = 0
+    for before, here, after in zip(text, text[1:], text[2:], strict=False):
+        if here.isascii():
+            continue
+        if not any(low <= here <= high for low, high in _CHINESE):
+            return False
+        raw = here.encode("gb18030")
+        swallowed = len(raw) == 2 and raw[1] < 0x80 and (_is_letter(before) or _is_letter(after))
+        if swallowed or (_is_letter(before) and before.islower()):
+            return False
+        ideographs += 1
+        common += len(here.encode("gb2312", "ignore")) == 2
+    return 2 * common > ideographs
+
+
+def _is_letter(character: str) -> bool:
+    return character.isascii() and character.isalpha()
 
 
 def _guess(value: bytes) -> str:
-    for codec in ("utf_8", "gb18030"):
-        try:
-            return value.decode(codec)
-        except UnicodeDecodeError:
-            continue
-    return value.decode("latin_1")
+    """Text of bytes whose character set nobody named: UTF-8 if it is that, Chinese if it reads so, else Latin."""
+    try:
+        return value.decode("utf_8")
+    except UnicodeDecodeError:
+        return value.decode("gb18030" if _is_chinese(value) else "latin_1")
