@@ -10,7 +10,7 @@ from medviewer.volume.grid import Grid
 from medviewer.volume.plane import PlaneAxes
 
 #: Pixels across a picture for which a dose that stands askew to the image is interpolated in full.
-_ASKEW = 192
+_ASKEW = 96
 #: A coordinate that changes less than this over the picture does not depend on it.
 _STILL = 1e-3
 
@@ -39,63 +39,51 @@ def dose_in_cut(dose: Dose, grid: Grid, axes: PlaneAxes, position: int) -> Singl
     coarse = dose.at(corner + r * step_row + c * step_column)
     if down == right == 1:
         return coarse[:rows, :columns]
-    fine_rows = _weights(np.arange(rows) / down, coarse_rows)
-    fine_columns = _weights(np.arange(columns) / right, coarse_columns)
-    fine: Single = (fine_rows @ coarse @ fine_columns.T).astype(np.float32)  # NaN spreads: the border is left out
-    return fine
+    return _between(_between(coarse, 0, np.arange(rows) / down), 1, np.arange(columns) / right)
 
 
 def _straight(dose: Dose, corner: Float, step_row: Float, step_column: Float, rows: int, columns: int) -> Single | None:
-    """Where each axis of the dose runs along one direction of the picture: three small products. Else None."""
+    """Where each axis of the dose runs along one direction of the picture, one after the other; else None."""
     normal = np.cross(dose.column_lps, dose.row_lps)
     matrix = np.stack([normal, dose.row_lps / dose.spacing_mm[0], dose.column_lps / dose.spacing_mm[1]])
     start = matrix @ (corner - dose.origin_lps)
     along_row, along_column = matrix @ step_row, matrix @ step_column
-    kinds = []  # which direction each axis of the dose follows: 0 down, 1 right, None neither
+    kinds = []  # which direction each axis of the dose follows: 0 down, 1 right, -1 neither
     for axis in range(3):
         moves = abs(along_row[axis]) * rows > _STILL, abs(along_column[axis]) * columns > _STILL
         if all(moves):
             return None
-        kinds.append(0 if moves[0] else 1 if moves[1] else None)
-    if kinds.count(0) > 1 or kinds.count(1) > 1 or None not in kinds:
+        kinds.append(0 if moves[0] else 1 if moves[1] else -1)
+    if sorted(kinds) != [-1, 0, 1]:
         return None
+    count, step = {0: rows, 1: columns, -1: 1}, {0: along_row, 1: along_column, -1: np.zeros(3)}
     picture = dose.values
-    weights: dict[int, NDArray[np.float32]] = {}
-    for axis in (2, 1, 0):
-        kind = kinds[axis]
-        count = {0: rows, 1: columns, None: 1}[kind]
-        step = {0: along_row[axis], 1: along_column[axis], None: 0.0}[kind]
-        places = start[axis] + np.arange(count) * step
+    for kind in (-1, 0, 1):  # the axis through the picture first: then little is left to do
+        axis = kinds.index(kind)
+        places = start[axis] + np.arange(count[kind]) * step[kind][axis]
         if axis == 0:
             places = dose.plane_of(places)
-        made = _weights(places, dose.values.shape[axis])
-        if kind is None:
-            if np.isnan(made).any():
-                return np.full((rows, columns), np.nan, dtype=np.float32)
-            low = np.flatnonzero(made[0])
-            first, last = int(low[0]), int(low[-1]) + 1
-            part = np.moveaxis(picture, axis, 0)[first:last]
-            picture = np.tensordot(made[0, first:last], part, axes=1)
-        else:
-            weights[kind] = made
-    still = kinds.index(None)
-    left = [kinds[axis] for axis in range(3) if axis != still]
-    if left == [1, 0]:
-        picture = picture.T
-    out: Single = (weights[0] @ picture @ weights[1].T).astype(np.float32)
-    return out
+        picture = _between(picture, axis, places)
+    still = kinds.index(-1)
+    flat: Single = np.moveaxis(picture, still, 0)[0]
+    return flat if [k for k in kinds if k >= 0] == [0, 1] else flat.T
 
 
-def _weights(places: Float, count: int) -> NDArray[np.float32]:
-    """Linear interpolation at fractional indices as a matrix `[places, count]`; NaN rows outside."""
+def _between(values: Single, axis: int, places: Float) -> Single:
+    """Linear interpolation along one axis at fractional indices; NaN outside."""
+    count = values.shape[axis]
     slack = 1e-6
-    inside = (places >= -slack) & (places <= count - 1 + slack)
+    inside = (places >= -slack) & (places <= count - 1 + slack)  # False for NaN
     at = np.clip(np.where(inside, places, 0.0), 0, count - 1)
     low = np.minimum(np.floor(at).astype(np.int64), max(count - 2, 0))
-    share = at - low
-    matrix = np.zeros((len(at), count), dtype=np.float32)
-    rows = np.arange(len(at))
-    matrix[rows, low] = 1 - share
-    matrix[rows, np.minimum(low + 1, count - 1)] += share
-    matrix[~inside] = np.nan
-    return matrix
+    shape = [1] * values.ndim
+    shape[axis] = -1
+    share = (at - low).astype(np.float32).reshape(shape)
+    first = np.take(values, low, axis=axis)
+    second = np.take(values, np.minimum(low + 1, count - 1), axis=axis)
+    out: Single = first + share * (second - first)
+    if not inside.all():
+        where: list[slice | NDArray[np.bool_]] = [slice(None)] * values.ndim
+        where[axis] = ~inside
+        out[tuple(where)] = np.nan
+    return out

@@ -111,7 +111,8 @@ class LaidLayer:
             shares, corner = found[0].astype(np.uint8), found[1]
             rgb = laid.parts[n].colour
             graded = content.kind == "fractional"
-            self._fills.append(_Fill(_share_image(shares, rgb, laid.opacity * (1.6 if graded else 1.0)), corner))
+            table = _share_table(rgb, laid.opacity * (1.6 if graded else 1.0))
+            self._fills.append(_Fill(_image(shares, table), corner))
             mask = shares >= INSIDE
             if mask.any():
                 self._strokes.append(_Stroke(path_of(outlines(mask, corner)), QColor(*rgb)))
@@ -124,25 +125,33 @@ def _pen(ink: QColor) -> QPen:
     return pen
 
 
-def _argb(alpha: Float, rgb: NDArray[np.float64]) -> QImage:
-    """Premultiplied picture of an alpha (0 to 1) `[rows, columns]` and colours (0 to 255) `[..., 3]`."""
-    alpha = np.clip(alpha, 0.0, 1.0)
-    words = np.rint(alpha * 255).astype(np.uint32) << 24
-    for channel, shift in ((0, 16), (1, 8), (2, 0)):
-        words |= np.rint(alpha * rgb[..., channel]).astype(np.uint32) << shift
+def _image(levels: NDArray[np.uint8], table: NDArray[np.uint32]) -> QImage:
+    """A picture whose colours (premultiplied) stand in a table of 256."""
+    words = table[levels]
     rows, columns = words.shape
     return QImage(words.data, columns, rows, columns * 4, QImage.Format.Format_ARGB32_Premultiplied).copy()
 
 
-def _share_image(shares: NDArray[np.uint8], rgb: tuple[int, int, int], opacity: float) -> QImage:
-    return _argb(shares.astype(np.float64) / 255 * min(opacity, 1.0), np.asarray(rgb, dtype=np.float64))
+def _table(alphas: Float, colours: Float) -> NDArray[np.uint32]:
+    """Premultiplied colours of 256 alphas (0 to 1) and RGB (0 to 255) `[256, 3]`."""
+    words = np.rint(alphas * 255).astype(np.uint32) << np.uint32(24)
+    for channel, shift in ((0, 16), (1, 8), (2, 0)):
+        words |= np.rint(alphas * colours[:, channel]).astype(np.uint32) << np.uint32(shift)
+    return words
+
+
+def _share_table(rgb: tuple[int, int, int], opacity: float) -> NDArray[np.uint32]:
+    """Colours of shares: the more of a voxel is inside, the more it is covered."""
+    alphas = np.arange(256) / 255 * min(opacity, 1.0)
+    return _table(alphas, np.broadcast_to(np.asarray(rgb, dtype=np.float64), (256, 3)))
 
 
 def _dose_image(values: NDArray[np.float32], largest: float, opacity: float) -> QImage:
     """Colours of a dose; nothing below `DOSE_FROM` of the largest and outside the grid."""
-    share = np.nan_to_num(values / largest if largest > 0 else values, nan=-1.0)
-    colours = dose_colours()[np.clip(share * 255, 0, 255).astype(np.uint8)]
-    return _argb(np.where(share >= DOSE_FROM, opacity, 0.0), colours.astype(np.float64))
+    levels = np.fmax(values * np.float32(255 / largest if largest > 0 else 0), np.float32(0))  # NaN becomes 0
+    alphas = np.where(np.arange(256) >= 255 * DOSE_FROM, opacity, 0.0)
+    table = _table(alphas, dose_colours().astype(np.float64))
+    return _image(np.minimum(levels, np.float32(255)).astype(np.uint8), table)
 
 
 # -- contours ----------------------------------------------------------------------------------------------------------
