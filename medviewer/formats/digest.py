@@ -32,7 +32,7 @@ class StackDigest:
         sha256: of all frames in stack order; None where a frame cannot be decoded.
         sha256_file: in the file's frame order, where the stack is one file whose order is another one (of a mosaic,
             the tiled picture as it is stored); else None.
-        low, high, mean: after the modality rescale, padding included; None where there is nothing.
+        low, high, mean: after the modality rescale, padding included, of finite numbers; None where there is nothing.
         frame_sha256: of each frame in stack order, None where it cannot be decoded.
         failed: frames that cannot be decoded.
     """
@@ -66,6 +66,10 @@ class _Sums:
     def add(self, values: AnyArray, slope: float, intercept: float, table: LookupTable | None = None) -> None:
         if table is not None:
             values, slope, intercept = table.apply(values), 1.0, 0.0
+        if values.dtype.kind == "f":
+            values = values[np.isfinite(values)]
+            if not values.size:
+                return
         low, high = float(values.min()) * slope + intercept, float(values.max()) * slope + intercept
         self.low, self.high = min(self.low, low, high), max(self.high, low, high)
         self.total += float(values.sum(dtype=np.float64)) * slope + intercept * values.size
@@ -167,6 +171,8 @@ def _digest_file(stack: Stack) -> StackDigest:
             data = _little(samples[k])
             whole.update(data)
             hashes.append(hashlib.sha256(data).hexdigest())
+    if not sums.count:
+        return StackDigest(whole.hexdigest(), None, None, None, None, tuple(hashes))
     mean = sums.total / sums.count
     return StackDigest(whole.hexdigest(), None, sums.low, sums.high, mean, tuple(hashes))
 

@@ -201,7 +201,7 @@ def _affine(
 
 def _open(path: Path) -> BinaryIO:
     file = source.open_binary(path)
-    if path.name.lower().endswith(".gz"):
+    if source.read_start(path, 2) == b"\x1f\x8b":
         return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
     return file
 

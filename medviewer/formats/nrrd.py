@@ -8,6 +8,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
+import re
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,6 +125,7 @@ def read_header(path: Path) -> NrrdHeader:
     if detached:
         if detached.upper().startswith("LIST") or "%" in detached:
             raise SourceFault("unsupported", "an NRRD whose data are spread over several files")
+        detached = detached.removeprefix("./")
         if "/" in detached or "\\" in detached:
             raise SourceFault("outside-folder", f"the NRRD's data lie elsewhere: {detached[:80]}")
         data_path, body = path.parent / detached, 0
@@ -152,8 +154,7 @@ def _space(
     """Spatial axes (slowest first), spacing and Grid."""
     dimension = len(shape)
     space = fields.get("space", "").lower()
-    directions = [_vector(part) for part in fields.get("space directions", "").replace(") (", ")|(").replace(
-        "none ", "none|").replace(" none", "|none").split("|") if part.strip()]  # fmt: skip
+    directions = [_vector(part) for part in re.findall(r"none|\([^)]*\)", fields.get("space directions", "").lower())]
     kinds = fields.get("kinds", "").lower().split()
     if len(directions) == dimension:
         fast = [n for n, vector in enumerate(directions) if vector is not None and len(vector) == 3]

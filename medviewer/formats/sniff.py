@@ -15,6 +15,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"Rar!", "a RAR archive"),
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
+    (b"ObjectType", "a MetaImage"),
     (b"SQLite format 3", "a database"),
     (b"\x89HDF", "HDF5"),
 )

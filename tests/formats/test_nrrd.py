@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from medviewer.formats import nrrd
+from medviewer.formats.digest import digest
 from medviewer.formats.load import load_volume
 from medviewer.formats.scan import scan
 from tests.formats.test_nifti import grid_of
@@ -160,3 +161,26 @@ def test_detached_data_come_from_the_same_folder_only(tmp_path: Path) -> None:
 def test_damage_is_named(data: bytes, code: str, tmp_path: Path) -> None:
     (tmp_path / "x.nrrd").write_bytes(data)
     assert [s.code for s in scan([tmp_path]).skipped] == [code]
+
+
+def test_blanks_inside_vectors_and_data_named_with_a_leading_dot(tmp_path: Path) -> None:
+    directions = "(1, 0,0)  (0, 2, 0) ( 0,0,3)"
+    header = text_header(space_directions=directions, data_file="./x.raw").rstrip(b"\n") + b"\n"
+    (tmp_path / "x.nhdr").write_bytes(header)
+    (tmp_path / "x.raw").write_bytes(VOXELS.tobytes())
+    (stack,) = scan([tmp_path / "x.nhdr"]).stacks()
+    volume = load_volume(stack)
+    assert stack.spacing_kji == (3.0, 2.0, 1.0) and np.array_equal(volume.voxels, VOXELS)
+
+
+def test_least_and_greatest_value_are_numbers_where_some_voxels_are_none(tmp_path: Path) -> None:
+    voxels = np.arange(120, dtype="f4").reshape(4, 6, 5)
+    voxels[0, 0, :3] = np.nan, np.inf, -np.inf
+    nrrd.write(tmp_path / "x.nrrd", voxels, grid_of((0, 0, 0), (4, 6, 5)))
+    (stack,) = scan([tmp_path]).stacks()
+    found = digest(stack)
+    assert (found.low, found.high) == (3.0, 119.0)
+    voxels[...] = np.nan
+    nrrd.write(tmp_path / "x.nrrd", voxels, grid_of((0, 0, 0), (4, 6, 5)))
+    (stack,) = scan([tmp_path]).stacks()
+    assert digest(stack).low is None
