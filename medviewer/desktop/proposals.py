@@ -20,6 +20,7 @@ from medviewer.desktop.services import Services
 from medviewer.desktop.session import Changes, ReadingSession
 from medviewer.desktop.tasks import TaskBook, TaskFacts, read_task_book
 from medviewer.desktop.tools.editing import do_edit
+from medviewer.formats.carry import Use, why_not
 from medviewer.inference.prompt import Prompt
 from medviewer.inference.suggestion import Suggestion
 from medviewer.volume.volume import Volume
@@ -337,6 +338,10 @@ class Proposals(QObject):
         volume = self._session.volume
         if volume is None:
             return "Open a study first."
+        stack = self._session.stack
+        reason = None if stack is None else why_not(stack, Use.SUGGESTION)
+        if reason is not None:
+            return f"No model can be asked about these images: {reason}."
         return None if volume.grid is not None else "Without positions of its slices no model can be asked."
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from medviewer.desktop.presets import next_own_window, presets, why_no_presets
 from medviewer.desktop.session import DEFAULT_TOOL
+from medviewer.desktop.tool_protocol import look_of
 from medviewer.desktop.viewport.view_grid import Layout
-from medviewer.formats.carry import is_resampled
+from medviewer.formats.carry import Use, is_resampled, why_not
 
 if TYPE_CHECKING:
     from medviewer.desktop.main_window import MainWindow
@@ -51,7 +52,7 @@ def register_reading_actions(window: MainWindow) -> None:
     ):  # fmt: skip
         on_study(name, scroll(steps))
     for tool in ("window", "pan", "zoom", "scroll", *window.tools):
-        on_study(f"tool-{tool}", partial(window.take_tool, tool))
+        actions.register(f"tool-{tool}", partial(window.take_tool, tool), partial(why_no_tool, window, tool))
     on_study("invert", lambda: session.set_inverted(not session.inverted))
 
     def why_no_graphics() -> str | None:
@@ -134,6 +135,18 @@ def _why_no_faults(window: MainWindow) -> str | None:
     if stack is None:
         return "Open a study first."
     return None if stack.quality else "Nothing is known to be wrong with these images."
+
+
+def why_no_tool(window: MainWindow, name: str) -> str | None:
+    """Why a tool cannot be taken on the shown stack; None where it can."""
+    session, tool = window.session, window.tools.get(name)
+    if session.volume is None:
+        return "Open a study first."
+    look = None if tool is None else look_of(tool)
+    if session.stack is None or look is None or not (look.annotates or look.colour_is_ai):
+        return None
+    reason = why_not(session.stack, Use.SUGGESTION if look.colour_is_ai else Use.MARKS)
+    return None if reason is None else f"Not on these images: {reason}."
 
 
 def why_no_planes(window: MainWindow) -> str | None:

@@ -36,6 +36,7 @@ from medviewer.desktop.services import Services
 from medviewer.desktop.session import Changes, ReadingSession
 from medviewer.desktop.tools.editing import do_edit
 from medviewer.errors import BadInput, Refused, SaveFailed
+from medviewer.formats.carry import Use, why_not
 from medviewer.formats.dicom.codes import SegmentMeaning, meaning_of
 from medviewer.jobs import JobContext
 from medviewer.volume.volume import Volume
@@ -114,7 +115,7 @@ class Work(QObject):
     def _stack_changed(self) -> None:
         self._leave()
         volume, stack = self._session.volume, self._session.stack
-        if volume is None or volume.grid is None:
+        if volume is None or volume.grid is None or (stack is not None and why_not(stack, Use.MARKS)):
             return
         if self._bannered:  # it was about the stack before
             self._banner("")

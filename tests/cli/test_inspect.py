@@ -125,7 +125,7 @@ def test_lines_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     (tmp_path / "notes.txt").write_text("hello")
     assert main(["inspect", str(tmp_path), "--pixels"]) == 0
     text = capsys.readouterr().out
-    for part in ("Test^Patient  [T1]", "study 2026-01-02", "volume 4 x 6 x 5", "missing-slice: 2 slices missing"):
+    for part in ("Test^Patient  [T1]", "study 2026-01-02", "volume 4 x 6 x 5", "missing-slice: 2 images are missing"):
         assert part in text
     assert "not DICOM (looks like text)" in text
 

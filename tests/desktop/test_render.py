@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +11,13 @@ from PySide6.QtGui import QImage
 from reading import a_volume
 
 from medviewer.cli.main import main
+from medviewer.desktop.render import Picture, render
+from medviewer.errors import Refused
 from medviewer.formats import nifti
 from medviewer.formats.dicom.ct_writer import CtText, write_ct_series
 from medviewer.volume.plane import PlaneName, plane_axes
 from medviewer.volume.window import GreyMapper, Window
+from tests.formats import samples
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +110,24 @@ def test_wrong_wishes_are_one_sentence_and_exit_code_two(study, tmp_path, capsys
 def test_a_folder_that_cannot_be_written_is_said(study, tmp_path, capsys):
     assert main(["render", str(study), str(tmp_path / "no" / "such" / "a.png")]) == 2
     assert "could not be written" in capsys.readouterr().err
+
+
+def test_other_planes_of_a_tilted_stack_are_upright_and_the_acquired_one_is_as_it_is(tmp_path: Path) -> None:
+    slant = np.tan(np.radians(15))
+    samples.series(tmp_path / "t", [(0, 3.0 * n * slant, 3.0 * n) for n in range(12)], size=(40, 36))
+    acquired = render(Picture(tmp_path / "t", plane="axial"), tmp_path / "a.png")
+    assert acquired["slices"] == 12
+    upright = render(Picture(tmp_path / "t", plane="coronal"), tmp_path / "c.png")
+    assert upright["slices"] == 40 + 12  # 11 x 3 mm x tan 15 / 0.8 mm = 11.05 more rows hold all slices whole
+    for n, gap in enumerate(((0, 2, 4, 8, 10), (0, 2, 4, 7, 9, 11))):
+        samples.series(tmp_path / str(n), [(0, 0, z) for z in gap], size=(40, 36))
+        assert render(Picture(tmp_path / str(n), plane="axial"), tmp_path / "x.png")["plane"] == "acquired"
+        assert render(Picture(tmp_path / str(n), plane="sagittal"), tmp_path / "x.png")["slices"] == 36
+        at = render(Picture(tmp_path / str(n), at_lps=(5.0, 8.0, gap[3])), tmp_path / "x.png")
+        assert at["slice"] == round(gap[3] / 2)
+
+
+def test_planes_that_nobody_knows_are_refused(tmp_path: Path) -> None:
+    samples.series(tmp_path, samples.along_z(3), ImagePositionPatient=None)
+    with pytest.raises(Refused, match="no anatomical planes: no-position"):
+        render(Picture(tmp_path, plane="coronal"), tmp_path / "x.png")

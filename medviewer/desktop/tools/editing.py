@@ -12,6 +12,7 @@ from medviewer.annotation.tools.stroke import Patch
 from medviewer.desktop.jobs import sentence_of
 from medviewer.desktop.tool_protocol import PlaneView, ToolLook
 from medviewer.errors import MedviewerError
+from medviewer.formats.carry import Use, why_not
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -32,12 +33,19 @@ def editor_of(view: PlaneView) -> Editor | None:
         why = "Open a study first."
         if view.volume is not None:
             why = (
-                "Without positions of its slices this stack cannot be outlined."
-                if view.volume.grid is None
+                f"These images cannot be outlined: {reason}."
+                if (reason := _why_no_marks(view)) is not None
                 else "The earlier work on this study is still being read; one moment."
             )
         view.services.say(why, "warn")
     return view.session.editor
+
+
+def _why_no_marks(view: PlaneView) -> str | None:
+    stack = view.session.stack
+    if stack is not None:
+        return why_not(stack, Use.MARKS)
+    return "the positions of their slices are unknown" if view.volume is None or view.volume.grid is None else None
 
 
 def add_operation(segmentation: Segmentation, number: int, patch: Patch, name: str) -> Operation:

@@ -8,6 +8,7 @@ from medviewer.desktop.theme import colour
 from medviewer.desktop.tool_protocol import Draft, Kind, PlanePosition, PlaneView, ToolLook, ToolStory
 from medviewer.desktop.tools.editing import looks
 from medviewer.errors import BadInput
+from medviewer.formats.carry import Use, why_not
 from medviewer.inference.prompt import Prompt
 from medviewer.volume.grid import Grid
 from medviewer.volume.plane import PlaneAxes
@@ -23,6 +24,10 @@ def suggest(view: PlaneView, press: PlanePosition) -> ToolStory:
         return  # "not here" is a prompt that no shipped model takes yet
     if view.volume is None or view.volume.grid is None or press.point_lps is None:
         view.services.say("Without positions of its slices a model cannot be asked about this stack.", "warn")
+        return
+    reason = None if view.session.stack is None else why_not(view.session.stack, Use.SUGGESTION)
+    if reason is not None:
+        view.services.say(f"No model can be asked about these images: {reason}.", "warn")
         return
     grid = view.volume.grid
     violet = colour("ai")

@@ -13,6 +13,7 @@ import numpy as np
 
 from medviewer.desktop.presets import name_of
 from medviewer.formats.quality import short_words
+from medviewer.volume.grid import Grid
 from medviewer.volume.plane import PlaneAxes, PlaneName
 from medviewer.volume.volume import Volume
 from medviewer.volume.window import VoiFunction, Window
@@ -107,6 +108,8 @@ def who(text: StackText) -> tuple[str, ...]:
     person = "  ".join(part for part in (text.patient_sex.strip(), age_text(text.patient_age)) if part)
     birth = date_text(text.patient_birth_date)
     name = name_text(text.patient_name)
+    if name and text.guessed:
+        name = f"≈ {name}"
     identity = text.patient_id.strip()
     lines = (name, f"ID {identity}" if identity and identity != name else "", f"*{birth}" if birth else "", person)
     return tuple(_cut(line) for line in lines if line)
@@ -214,10 +217,18 @@ def series_lines(stack: Stack | None, volume: Volume, state: ViewState) -> tuple
             main = int(np.argmax(np.abs((grid.axis_k, grid.axis_j, grid.axis_i)[axes.through])))
         lines.append(minus(f"{'xyz'[main]} {place[main]:.1f} mm"))
         thickness = None if stack is None else stack.text.thickness_mm
-        step = f"≈ {grid.spacing_kji[axes.through]:.2f} mm apart" if total > 1 else ""
+        step = f"≈ {_apart_mm(grid, axes.through):.2f} mm apart" if total > 1 else ""
         thick = f"{number(thickness)} mm thick" if thickness and acquired else ""
         lines.append("   ".join(part for part in (thick, step) if part))
     return tuple(line for line in lines if line)
+
+
+def _apart_mm(grid: Grid, through: int) -> float:
+    """Distance of neighbouring cuts along their normal; a tilted stack's third axis is longer than that."""
+    if through != 0:
+        return grid.spacing_kji[through]
+    normal = np.cross(grid.axis_i, grid.axis_j)
+    return float(abs(grid.axis_k @ normal) * grid.spacing_kji[0])
 
 
 def _place_of_frame(stack: Stack, position: int) -> list[str]:

@@ -146,7 +146,7 @@ def _steps(
         missing = int((whole[gaps] - 1).sum())
         places = _places(gaps, steps, positions, unit)
         detail = f"{missing} {'image is' if missing == 1 else 'images are'} missing {places}"
-        words = f"{count} of {count + missing} slices"
+        words = f"{missing} image{'' if missing == 1 else 's'} missing"
         return unit, Quality("missing-slice", detail, words, _beside(gaps))
     odd = np.flatnonzero(np.abs(steps - middle) > allowed)
     if not len(odd):  # each step is nearly right, their sum is not
