@@ -120,7 +120,7 @@ def test_a_large_askew_cut_is_close(stack: Stack, tmp_path: Path) -> None:
     ours, exact = dose_in_cut(dose, grid, axes, 1), dose.at(all_points(grid)[1])
     both = np.isfinite(ours) & np.isfinite(exact)
     assert both.sum() > 0.92 * np.isfinite(exact).sum() > 20000
-    assert np.max(np.abs(ours[both] - exact[both])) < 0.15
+    assert np.max(np.abs(ours[both] - exact[both])) < 0.4  # 1 % of the largest
 
 
 def test_planes_may_be_uneven_and_descend(stack: Stack, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame, QScrollArea, QSlider, QToolButton, QVBoxLa
 
 from medviewer.desktop.laid import LaidObject
 from medviewer.desktop.panels.parts import STEP, Card, ElidedLabel, button, hairline, label, row
+from medviewer.desktop.plain import tip
 from medviewer.desktop.theme import icon
 
 #: Parts that are listed before the list scrolls.
@@ -79,7 +80,7 @@ class ObjectBlock(QWidget):
         kind = laid.overlay.kind
         name = label(kind, "strong")
         words = ElidedLabel(laid.summary.removeprefix(kind).removeprefix(" - "), "dim")
-        words.setToolTip(f"{laid.summary}\n{self.path.name}")
+        words.setToolTip(tip(f"{laid.summary}\n{self.path.name}"))
         self._eye = _tool("eye-outline", "Hide all", self._toggle_all)
         head = row(name)
         head.addWidget(words, 1)
@@ -143,7 +144,7 @@ class PartLine(QFrame):
         self.eye = _tool("eye-outline", "Hide", self.toggle)
         line.addWidget(self.eye)
         self.setLayout(line)
-        self.setToolTip(f"{name}\n{facts}" if facts else name)
+        self.setToolTip(tip(f"{name}\n{facts}" if facts else name))
 
     def set_shown(self, shown: bool) -> None:
         """Whether it is drawn."""
