@@ -86,6 +86,7 @@ class MainWindow(QMainWindow):
         self.grid = ViewGrid(self.session, self.services, self.tools)
         self.grid.source.colour_frame = self.opener.colour_frame
         self.grid.source.graphics_of = self.opener.graphics_of
+        self.grid.source.supplement = self.opener.supplement
         self.moments = Moments(self.session, self.opener, self.services)
         self.film = Film(self.session, self.opener, self.moments)
         self.moments.changed.connect(lambda: self.grid.set_notes(self.opener.time_note()))
@@ -99,7 +100,7 @@ class MainWindow(QMainWindow):
             self.session,
             self.services,
             self.document,
-            self._choose_stack,
+            self._show_stack_at,
             lambda shown: self.series.mark_objects(shown, "documents"),
             self,
         )
@@ -262,6 +263,10 @@ class MainWindow(QMainWindow):
             self.status.say("Nothing has been read yet.")
             return
         ImportReportDialog(catalog, self.services, self).show()
+
+    def _show_stack_at(self, stack: Stack, time: int) -> None:
+        self.opener.show_stack(stack, time)
+        self.series.mark_shown()
 
     def _choose_stack(self, stack: Stack) -> None:
         self.opener.show_stack(stack)

@@ -165,7 +165,7 @@ class FrameRef:
 class StackText:
     """Facts of the header that a viewer writes on the screen; "" or None where the file says nothing.
 
-    Dates are DICOM's YYYYMMDD, times HHMMSS. `patient_name` holds all groups in the file's order, joined by "=".
+    `guessed` where the character set of some text was. Dates are DICOM's YYYYMMDD, times HHMMSS. `patient_name` holds all groups in the file's order, joined by "=".
     `calibration` says what a millimetre of a projection or ultrasound picture means ("at detector", "magn. 1.07",
     "calibrated: fiducial", "US region"); "" where a millimetre is one of the patient's, or there is none.
     """
@@ -206,6 +206,7 @@ class StackText:
     spacing_source: str = ""
     calibration: str = ""
     lossy: str = ""
+    guessed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +228,8 @@ class Stack:
         windows: the file's own windows and tables, the first is the default; empty if it has none that is usable.
         window_by_frame: True where the frames (pictures without a common geometry) have unlike windows of their own:
             each is shown under its own one (`FrameRef.windows`) until somebody chooses another.
+        coloured_from: the first stored value that has a colour of its own in a grey picture (Supplemental Palette), or
+            None; `load.read_supplement` gives the colours.
         quality: faults by code.
         text: what is written on the screen.
         patient_id, frame_of_reference_uid, body_part, study_uid, series_uid, sop_class_uid: of the series.
@@ -277,6 +280,7 @@ class Stack:
     sweeps: bool = False
     derived_from: str = ""
     window_by_frame: bool = False
+    coloured_from: int | None = None
 
     @property
     def layout(self) -> PixelLayout | None:

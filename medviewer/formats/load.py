@@ -24,6 +24,7 @@ from medviewer.formats.source import SourceFault
 from medviewer.jobs import JobContext
 from medviewer.volume.lut import LookupTable
 from medviewer.volume.overlay_plane import FrameGraphics
+from medviewer.volume.supplement import Supplement
 from medviewer.volume.volume import Volume
 
 AnyArray = NDArray[np.generic]
@@ -238,7 +239,7 @@ def outwards(first: int, count: int) -> Iterator[int]:
 
 
 def read_frame_rgb(stack: Stack, index: int) -> NDArray[np.uint8]:
-    """The colours of one frame, [rows, columns, 3]; of a palette stack, expanded.
+    """The colours of one frame, [rows, columns, 3]; of a palette stack, expanded (grey where its table is damaged).
 
     Args:
         stack: a stack with `is_colour`.
@@ -258,12 +259,31 @@ def read_frame_rgb(stack: Stack, index: int) -> NDArray[np.uint8]:
         values = read_stored(frame)
         if layout.samples == 3:
             return eight_bit(values, layout.bits_stored)
-        palette = palette_of(frame.path)
+        try:
+            palette = palette_of(frame.path)
+        except PixelFault:  # the stack carries the fault
+            palette = None
     except (PixelFault, SourceFault, OSError) as fault:
         raise _sentence(frame, fault) from fault
     if palette is None:
-        raise BadInput("the colour table is missing", path=frame.path)
+        return np.repeat(eight_bit(values, layout.bits_stored)[..., None], 3, axis=-1)
     return expand_palette(values, *palette)
+
+
+def read_supplement(stack: Stack) -> Supplement | None:
+    """The colours of the highest stored values of a grey stack (Supplemental Palette); None where it has none.
+
+    Raises:
+        BadInput, MissingHere: the file cannot be read or its colour table is damaged.
+    """
+    frame = stack.frames[0]
+    if stack.coloured_from is None:
+        return None
+    try:
+        palette = palette_of(frame.path)
+    except (PixelFault, SourceFault, OSError) as fault:
+        raise _sentence(frame, fault) from fault
+    return None if palette is None else Supplement(stack.coloured_from, palette[0])
 
 
 def read_graphics(stack: Stack, index: int) -> FrameGraphics:

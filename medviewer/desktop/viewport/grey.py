@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medviewer.volume.overlay_plane import FrameGraphics
 from medviewer.volume.plane import PlaneAxes
+from medviewer.volume.supplement import Supplement
 from medviewer.volume.volume import Volume
 from medviewer.volume.window import GreyMapper, Window
 
@@ -28,6 +29,7 @@ class GreySource:
         self._key: tuple[Window, bool] | None = None
         self._mapper: GreyMapper | None = None
         self.colour_frame: Callable[[int], NDArray[np.uint8] | None] | None = None
+        self.supplement: Callable[[], Supplement | None] | None = None
         self.graphics_of: Callable[[int], FrameGraphics | None] | None = None
         self._padded: dict[int, bool] = {}
         self._reduced: OrderedDict[tuple[PlaneAxes, int, int], NDArray[np.generic]] = OrderedDict()
@@ -67,7 +69,13 @@ class GreySource:
         return _black_where_missing(grey, volume, axes, position, reduce)
 
     def rgb(self, axes: PlaneAxes, position: int) -> NDArray[np.uint8] | None:
-        """Colours `[down, right, 3]` of a cut of a colour stack, if its frame has arrived; None for grey stacks."""
+        """Colours `[down, right, 3]` of a cut of a colour stack, if its frame has arrived; None for grey stacks.
+
+        A grey stack with a Supplemental Palette has colours too, over its windowed grey.
+        """
+        supplement = None if self.supplement is None else self.supplement()
+        if supplement is not None and self._volume is not None:
+            return supplement.over(self.cut(axes, position), axes.cut(self._volume.voxels, position))
         if self.colour_frame is None or axes.through != 0:
             return None
         frame = self.colour_frame(position)

@@ -46,9 +46,10 @@ def eight_bit(rgb: AnyArray, bits: int) -> NDArray[np.uint8]:
     """RGB of any width as eight bits a sample."""
     if rgb.dtype == np.uint8 and bits >= 8:
         return rgb.astype(np.uint8, copy=False)
-    shift = bits - 8
     wide = rgb.astype(np.int64)
-    return (wide >> shift if shift > 0 else wide << -shift).astype(np.uint8)
+    if bits < 8:
+        return (wide * 255 // ((1 << bits) - 1)).astype(np.uint8)
+    return (wide >> bits - 8).astype(np.uint8)
 
 
 def expand_palette(indices: AnyArray, tables: NDArray[np.uint8], first: int) -> NDArray[np.uint8]:

@@ -25,6 +25,7 @@ from medviewer.formats.dicom.mosaic import Mosaic, read_mosaic
 from medviewer.formats.dicom.object_facts import object_facts
 from medviewer.formats.dicom.object_summary import frame_of_reference, summary_parts
 from medviewer.formats.dicom.overlay_planes import read_overlay_planes
+from medviewer.formats.dicom.palette import PaletteFault, read_palette
 from medviewer.formats.dicom.planes import FramePlane, frame_planes
 from medviewer.formats.dicom.sop_classes import object_kind
 from medviewer.formats.dicom.syntaxes import NATIVE, is_known, syntax_name
@@ -72,6 +73,7 @@ class ImageFile:
         study_description, series_description: for lists.
         order_time: content or acquisition time, for ordering.
         overlays: the usable overlay planes.
+        coloured_from: first stored value that a Supplemental Palette colours, or None.
         display_fps: pictures a second that the file recommends for playing, None where it does not.
         sweeps: True where it wants to be played forth and back.
     """
@@ -102,6 +104,7 @@ class ImageFile:
     overlays: tuple[OverlayPlane, ...] = ()
     display_fps: float | None = None
     sweeps: bool = False
+    coloured_from: int | None = None
 
 
 def read_file_header(path: Path, header: Header, size: int, take: Take = work_out) -> ImageFile | ObjectFile:
@@ -157,7 +160,14 @@ def read_file_header(path: Path, header: Header, size: int, take: Take = work_ou
         instance_number=data.integer(T.INSTANCE_NUMBER),
         acquisition_number=series.acquisition_number,
         text=text,
-        faults=(*layout_faults, *plane_faults, *text_faults, *take(_other_faults, data), *overlay_faults),
+        faults=(
+            *layout_faults,
+            *plane_faults,
+            *text_faults,
+            *take(_other_faults, data),
+            *overlay_faults,
+            *take(_palette_faults, data, layout),
+        ),
         padding=picture.padding,
         inverted=picture.inverted,
         unit=picture.unit,
@@ -168,6 +178,7 @@ def read_file_header(path: Path, header: Header, size: int, take: Take = work_ou
         overlays=overlays,
         display_fps=picture.display_fps,
         sweeps=picture.sweeps,
+        coloured_from=picture.coloured_from,
     )
 
 
@@ -208,6 +219,7 @@ class _PictureFacts:
     mosaic: Mosaic | None
     display_fps: float | None
     sweeps: bool
+    coloured_from: int | None
 
 
 def _picture_facts(data: Elements, layout: PixelLayout) -> _PictureFacts:
@@ -219,7 +231,17 @@ def _picture_facts(data: Elements, layout: PixelLayout) -> _PictureFacts:
         mosaic=read_mosaic(data, data.texts(T.IMAGE_TYPE), layout),
         display_fps=_display_fps(data),
         sweeps=data.integer(T.PLAYBACK) == 1,
+        coloured_from=_coloured_from(data, layout),
     )
+
+
+def _coloured_from(data: Elements, layout: PixelLayout) -> int | None:
+    """First stored value of a Supplemental Palette (PS3.3 C.7.6.19), None where the picture has none."""
+    descriptor = data.numbers(T.PALETTE[0].descriptor)
+    meant = data.text(T.PIXEL_PRESENTATION).upper() in ("COLOR", "MIXED")
+    if not meant or layout.photometric != "MONOCHROME2" or layout.float_bits or len(descriptor) != 3:
+        return None
+    return None if descriptor[1] is None else _as_stored(int(descriptor[1]), layout)
 
 
 def _order_time(data: Elements) -> str:
@@ -457,6 +479,19 @@ def _other_faults(data: Elements) -> tuple[Quality, ...]:
     return tuple(faults)
 
 
+def _palette_faults(data: Elements, layout: PixelLayout) -> tuple[Quality, ...]:
+    if not layout.is_palette:
+        return ()
+    try:
+        reason = "missing" if read_palette(data, signed=layout.signed) is None else ""
+    except PaletteFault as fault:
+        reason = f"damaged ({fault})"
+    if not reason:
+        return ()
+    detail = f"the colour table is {reason}: its indices are shown as grey levels"
+    return (Quality("bad-window", detail, short="colour table damaged"),)
+
+
 def _overlays(data: Elements, layout: PixelLayout) -> tuple[tuple[OverlayPlane, ...], tuple[Quality, ...]]:
     planes, fault = read_overlay_planes(data, layout)
     return tuple(planes), (Quality("bad-overlay", fault),) if fault else ()
@@ -538,6 +573,7 @@ def _stack_text(data: Elements) -> tuple[StackText, tuple[Quality, ...]]:
         field_tesla=numbers[T.FIELD_STRENGTH],
         frame_of_reference_uid=data.text(T.FRAME_OF_REFERENCE),
         lossy=lossy,
+        guessed=bool(guesses),
     )
     if not guesses:
         return text, ()

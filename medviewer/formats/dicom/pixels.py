@@ -34,6 +34,7 @@ from medviewer.formats.dicom.elements import (
 )
 from medviewer.formats.dicom.fragments import Fragment, locate_frames, read_fragments
 from medviewer.formats.dicom.native import PixelFault, frame_bits, is_direct, read_direct, stored_from_bytes
+from medviewer.formats.dicom.palette import PaletteFault, read_palette
 from medviewer.formats.dicom.syntaxes import NATIVE
 
 AnyArray = NDArray[np.generic]
@@ -230,15 +231,8 @@ def palette_of(path: Path) -> tuple[NDArray[np.uint8], int] | None:
 
 @lru_cache(maxsize=32)
 def _palette(path: Path, _stamp: tuple[int, int]) -> tuple[NDArray[np.uint8], int] | None:
-    from pydicom import dcmread
-
-    from medviewer.formats.dicom.palette import read_palette
-
+    data = elements_of(path)
     try:
-        with source.open_binary(path) as file:
-            dataset = dcmread(file, stop_before_pixels=True, force=True)
-        return read_palette(dataset)
-    except (OSError, source.SourceFault):
-        raise
-    except Exception as fault:  # pydicom raises anything on a damaged header
-        raise PixelFault("bad-pixels", f"the colour table is damaged ({type(fault).__name__})") from fault
+        return read_palette(data, signed=data.integer(T.PIXEL_REPRESENTATION) == 1)
+    except PaletteFault as fault:
+        raise PixelFault("bad-pixels", f"the colour table is damaged: {fault}") from fault

@@ -428,6 +428,7 @@ def _stack(
         dtype=first.layout.dtype.name,
         modality=first.modality,
         windows=_common_windows(ordered, middle, grid) if first.layout.samples == 1 else (),
+        coloured_from=first.coloured_from,
         window_by_frame=grid is None and first.layout.samples == 1 and _unlike_windows(ordered),
         quality=_merged([*quality, *_file_faults(ordered)]),
         text=text,

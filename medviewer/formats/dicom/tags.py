@@ -5,6 +5,8 @@ Everything that is not in `WANTED` is stepped over unread.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 # Identity
 CHARSET = 0x00080005
 IMAGE_TYPE = 0x00080008
@@ -27,6 +29,7 @@ MODEL = 0x00081090
 REFERENCED_SERIES = 0x00081115
 VOLUMETRIC_PROPERTIES = 0x00089206
 FRAME_TYPE = 0x00089007
+PIXEL_PRESENTATION = 0x00089205
 PATIENT_NAME = 0x00100010
 PATIENT_ID = 0x00100020
 PATIENT_BIRTH = 0x00100030
@@ -142,6 +145,8 @@ WINDOW_EXPLANATION = 0x00281055
 VOI_FUNCTION = 0x00281056
 LOSSY = 0x00282110
 LOSSY_RATIO = 0x00282112
+ICC_PROFILE = 0x00282000
+OPTICAL_PATH = 0x00480105
 MODALITY_LUT = 0x00283000
 VOI_LUT = 0x00283010
 LUT_DESCRIPTOR = 0x00283002
@@ -217,6 +222,18 @@ SIEMENS_CSA_SERIES = 0x00291020
 GE_B_VALUE = 0x00431039
 PHILIPS_B_VALUE = 0x20011003
 
+
+class PaletteTags(NamedTuple):
+    """Where one colour of a palette is described, and where its entries stand."""
+
+    descriptor: int
+    data: int
+    segmented: int
+
+
+#: Red, green and blue.
+PALETTE = tuple(PaletteTags(0x00281101 + n, 0x00281201 + n, 0x00281221 + n) for n in range(3))
+
 #: VR of every wanted element.
 WANTED: dict[int, bytes] = {
     CHARSET: b"CS", IMAGE_TYPE: b"CS", SOP_CLASS: b"UI", SOP_INSTANCE: b"UI", STUDY_DATE: b"DA", SERIES_DATE: b"DA",
@@ -244,6 +261,8 @@ WANTED: dict[int, bytes] = {
     MODALITY_LUT: b"SQ", VOI_LUT: b"SQ", LUT_DESCRIPTOR: b"US", LUT_DATA: b"OW", PIXEL_MEASURES: b"SQ",
     FRAME_VOI: b"SQ", PIXEL_TRANSFORM: b"SQ", NUMBER_OF_SLICES_NM: b"US", DETECTOR_INFORMATION: b"SQ", UNITS: b"CS",
     PRESENTATION_SHAPE: b"CS",
+    **{tag: vr for colour in PALETTE for tag, vr in zip(colour, (b"US", b"OW", b"OW"), strict=True)},
+    PIXEL_PRESENTATION: b"CS", ICC_PROFILE: b"OB", OPTICAL_PATH: b"SQ",
     WINDOW_EXPLANATION: b"LO", LUT_EXPLANATION: b"LO", MODALITY_LUT_TYPE: b"LO", SHUTTER_SHAPE: b"CS",
     SHUTTER_LEFT: b"IS", SHUTTER_RIGHT: b"IS", SHUTTER_UPPER: b"IS", SHUTTER_LOWER: b"IS", SHUTTER_CENTRE: b"IS",
     SHUTTER_RADIUS: b"IS", SHUTTER_VERTICES: b"IS", SHUTTER_VALUE: b"US", FRAME_SHUTTER: b"SQ",
