@@ -248,7 +248,10 @@ class SeriesPanel(QWidget):
         )
         row = QHBoxLayout()
         row.setSpacing(6)
-        name = ElidedLabel(name_text(patient.name) or patient.id or "No name", ui_font(10, bold=True), "text")
+        written = name_text(patient.name) or patient.id or "No name"
+        if first is not None and first.text.guessed:
+            written = f"≈ {written}"
+        name = ElidedLabel(written, ui_font(10, bold=True), "text")
         row.addWidget(name, 1)
         side = QLabel(facts)
         side.setTextFormat(Qt.TextFormat.PlainText)

@@ -165,7 +165,8 @@ class FrameRef:
 class StackText:
     """Facts of the header that a viewer writes on the screen; "" or None where the file says nothing.
 
-    `guessed` where the character set of some text was. Dates are DICOM's YYYYMMDD, times HHMMSS. `patient_name` holds all groups in the file's order, joined by "=".
+    Dates are DICOM's YYYYMMDD, times HHMMSS. `patient_name` holds all groups in the file's order, joined by "=".
+    `guessed` is True where the character set of a text was guessed.
     `calibration` says what a millimetre of a projection or ultrasound picture means ("at detector", "magn. 1.07",
     "calibrated: fiducial", "US region"); "" where a millimetre is one of the patient's, or there is none.
     """

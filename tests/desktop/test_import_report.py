@@ -118,9 +118,9 @@ def test_nothing_to_show_offers_the_report(qtbot, window, tmp_path):
 @pytest.fixture
 def slow_scan(monkeypatch):
     """A scan that tells how far it is and goes on until it is cancelled or let go."""
-    from medviewer.formats import scan as module
+    from medviewer.formats import scan_cache as module
 
-    go, original = threading.Event(), module.scan
+    go, original = threading.Event(), module.open_catalog
 
     def scan(paths, context=None, **options):
         done = 0
@@ -129,7 +129,7 @@ def slow_scan(monkeypatch):
             context.report(done, 5000, "reading headers")
         return original(paths, context, **options)
 
-    monkeypatch.setattr(module, "scan", scan)
+    monkeypatch.setattr(module, "open_catalog", scan)
     yield go
     go.set()
 

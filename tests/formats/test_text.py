@@ -146,3 +146,4 @@ def test_a_guess_is_marked_where_the_name_is_written(tmp_path: Path) -> None:
     path.write_bytes(data)
     (stack,) = scan([path]).stacks()
     assert stack.text.patient_name == "王^" and "charset-guessed" in stack.codes
+    assert stack.text.guessed

@@ -40,6 +40,8 @@ KINDS = frozenset(
         "DICOMDIR", "MR-spectroscopy", "no-pixels", "other",
     )
 )  # fmt: skip
+#: Volumes above this are not computed with: a file may honestly be that large.
+LARGE = 256 << 20
 #: Marks that turn the direction of what follows.
 _TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 GRID = Grid((4, 12, 10), (2.0, 0.8, 0.5), (1, 0, 0, 0, 1, 0, 0, 0, 1), (0.0, 0.0, 0.0))
@@ -107,9 +109,15 @@ def _check_stack(stack: Stack) -> None:
             raise Broken(f"a frame failed with {failure.code!r}, {failure.reason!r}")
         _one_line(failure.reason)
     json.loads(json_text(catalog_document(Catalog(), {stack.id: found}, with_frames=True)))
-    _answers(lambda: load.load_volume(stack, allow_missing=True).values())
+    _answers(lambda: _load(stack))
     if stack.is_colour:
         _answers(lambda: load.read_frame_rgb(stack, len(stack.frames) // 2))
+
+
+def _load(stack: Stack) -> None:
+    volume = load.load_volume(stack, allow_missing=True)
+    if volume.voxels.nbytes < LARGE:
+        volume.values()
 
 
 def _check_object(found: ObjectFile) -> None:
