@@ -63,6 +63,7 @@ class Opened:
         why_no_action: for a PDF why it cannot be opened, or None.
         line_measurement: which measurement a line tells of.
         line_reference: what a line points at.
+        reachable: measurements whose pictures, or whose place in the patient, are among the open files.
     """
 
     found: ObjectFile
@@ -74,6 +75,7 @@ class Opened:
     why_no_action: str | None = None
     line_measurement: dict[int, int] = field(default_factory=dict)
     line_reference: dict[int, ImageReference] = field(default_factory=dict)
+    reachable: frozenset[int] = frozenset()
 
     @property
     def title(self) -> str:
@@ -87,8 +89,15 @@ class Opened:
         return any(m.graphics for m in self.measurements) or self.selection is not None or self.state is not None
 
 
-def read_object(found: ObjectFile, is_here: Callable[[ImageReference], bool]) -> Opened:
+def read_object(
+    found: ObjectFile, is_here: Callable[[ImageReference], bool], spaces: frozenset[str] = frozenset()
+) -> Opened:
     """Read an object for the panel (on a worker thread).
+
+    Args:
+        found: which.
+        is_here: tells whether an object that is pointed at is among the open files.
+        spaces: frame of reference UIDs of the open files.
 
     Raises:
         BadInput: the file cannot be read.
@@ -118,7 +127,13 @@ def read_object(found: ObjectFile, is_here: Callable[[ImageReference], bool]) ->
         if line.item is not None and line.item.reference is not None and is_here(line.item.reference)
     }
     selection = key_selection(report) if found.kind == "KO" else None
-    return Opened(found, lines, report, measured, selection, None, None, by_measurement, by_reference)
+    reachable = frozenset(n for n, one in enumerate(measured) if _is_reachable(one, is_here, spaces))
+    return Opened(found, lines, report, measured, selection, None, None, by_measurement, by_reference, reachable)
+
+
+def _is_reachable(one: Measurement, is_here: Callable[[ImageReference], bool], spaces: frozenset[str]) -> bool:
+    in_patient = any(g.in_patient and g.frame_of_reference_uid in spaces for g in one.graphics)
+    return in_patient or any(is_here(reference) for reference in one.references())
 
 
 def _why_no_pdf(path: Path) -> str | None:
@@ -135,7 +150,7 @@ class Documents(QObject):
         session: ReadingSession,
         services: Services,
         panel: DocumentPanel,
-        show_stack: Callable[[Stack], None],
+        show_stack: Callable[[Stack, int], None],
         mark_rows: Callable[[set[Path]], None],
         parent: QObject | None = None,
     ) -> None:
@@ -175,8 +190,11 @@ class Documents(QObject):
         def work(_: JobContext) -> Opened:
             from medviewer.formats.dicom.object_text import instances_of
 
-            here = frozenset() if catalog is None else instances_of(catalog)
-            return read_object(found, lambda reference: reference.sop_instance_uid in here)
+            if catalog is None:
+                return read_object(found, lambda _: False)
+            here = instances_of(catalog)
+            spaces = frozenset(stack.frame_of_reference_uid for stack in catalog.stacks())
+            return read_object(found, lambda reference: reference.sop_instance_uid in here, spaces)
 
         def done(opened: Opened) -> None:
             self._current = opened
@@ -224,7 +242,7 @@ class Documents(QObject):
         leads = {
             line
             for line, number in opened.line_measurement.items()
-            if opened.lines[line].role is not Role.CONTEXT and self._stack_of(opened.measurements[number]) is not None
+            if opened.lines[line].role is not Role.CONTEXT and number in opened.reachable
         }
         return leads | set(opened.line_reference)
 
@@ -289,62 +307,64 @@ class Documents(QObject):
 
     # -- going places ----------------------------------------------------------------------------------------------
 
+    def _go(self, holds: Callable[[Stack], bool], go: Callable[[Stack], object]) -> bool:
+        """Show a stack (of a 4-D one, a time) that holds something and go there; False where none does."""
+        shown, catalog = self._session.stack, self._session.catalog
+        if shown is not None and holds(shown):
+            go(shown)
+            return True
+        for stack in () if catalog is None else catalog.stacks():
+            for time in range(stack.times):
+                if holds(stack if stack.times == 1 else stack.at_time(time)):
+                    self._go_after = go
+                    self._show_stack(stack, time)
+                    return True
+        return False
+
     def _lead_there(self, opened: Opened) -> None:
-        """Show the stack that an object speaks of where the shown one has nothing of it."""
-        stack = self._session.stack
-        if stack is not None and speaks_of(opened, stack):
-            if opened.state is not None:
-                self._go_to_state(opened.state, stack)
-            return
-        catalog = self._session.catalog
-        other = None if catalog is None else next((s for s in catalog.stacks() if speaks_of(opened, s)), None)
-        if other is not None:
-            self._go_after = lambda shown: self._go_to_first(opened, shown)
-            self._show_stack(other)
+        """Show what an object speaks of, where the shown slice has nothing of it."""
+        self._go(lambda stack: speaks_of(opened, stack), lambda stack: self._go_to_first(opened, stack))
 
     def _go_to_first(self, opened: Opened, stack: Stack) -> None:
-        for number in range(len(opened.measurements)):
-            if self._go_to_measurement(opened, number, stack):
-                return
-        if opened.selection is not None:
-            self._step_key(1)
-        if opened.state is not None:
-            self._go_to_state(opened.state, stack)
-
-    def _go_to_state(self, state: PresentationState, stack: Stack) -> None:
-        """To the nearest slice that a presentation state is for, where the shown one is not."""
-        slices = slices_of_state(state, stack)
+        volume = self._session.volume
+        slices = slices_of_opened(opened, stack, None if volume is None else volume.grid)
         here = round(float(self._session.crosshair_kji[0]))
-        if slices and here not in slices:
-            at = self._session.crosshair_kji.copy()
-            at[0] = min(slices, key=lambda k: abs(k - here))
-            self._session.move_crosshair(at)
-
-    def _stack_of(self, measurement: Measurement) -> Stack | None:
-        """The shown stack where it has the measurement, else the first that has it."""
-        shown, catalog = self._session.stack, self._session.catalog
-        if shown is not None and place_of(measurement, shown, shown.grid) is not None:
-            return shown
-        if catalog is None:
-            return None
-        return next((s for s in catalog.stacks() if place_of(measurement, s, s.grid) is not None), None)
+        if not slices or here in slices:
+            return
+        if opened.measurements:
+            next((n for n in range(len(opened.measurements)) if self._go_to_measurement(opened, n, stack)), None)
+            return
+        at = self._session.crosshair_kji.copy()
+        at[0] = min(slices, key=lambda k: abs(k - here))
+        self._session.move_crosshair(at)
 
     def _go_to_line(self, line: int) -> None:
         opened = self._current
         if opened is None:
             return
-        if line in opened.line_reference and line not in opened.line_measurement:
-            self._go_to_reference(opened.line_reference[line])
-        elif line in opened.line_measurement:
+        if line in opened.line_measurement:
             number = opened.line_measurement[line]
-            stack = self._stack_of(opened.measurements[number])
-            if stack is None:
-                self._services.say("The image of this measurement is not among the open files.", "warn")
-            elif stack is self._session.stack:
-                self._go_to_measurement(opened, number, stack)
-            else:
-                self._go_after = lambda shown: self._go_to_measurement(opened, number, shown)
-                self._show_stack(stack)
+            measurement = opened.measurements[number]
+            found = self._go(
+                lambda stack: place_of(measurement, stack, stack.grid) is not None,
+                lambda stack: self._go_to_measurement(opened, number, stack),
+            )
+        elif line in opened.line_reference:
+            reference = opened.line_reference[line]
+            found = self._go(
+                lambda stack: bool(Frames.of(stack).slices_of(reference)),
+                lambda stack: self._go_to_slice(Frames.of(stack).slices_of(reference)),
+            )
+        else:
+            return
+        if not found:
+            self._services.say("This line does not point at a picture that can be shown.", "warn")
+
+    def _go_to_slice(self, slices: list[int]) -> None:
+        if slices:
+            at = self._session.crosshair_kji.copy()
+            at[0] = slices[0]
+            self._session.move_crosshair(at)
 
     def _go_to_measurement(self, opened: Opened, number: int, stack: Stack) -> bool:
         volume = self._session.volume
@@ -357,27 +377,6 @@ class Documents(QObject):
         self._redraw()
         self._services.say(", ".join(label_of(measurement)))
         return True
-
-    def _go_to_reference(self, reference: ImageReference) -> None:
-        def go(stack: Stack) -> None:
-            slices = Frames.of(stack).slices_of(reference)
-            if slices:
-                at = self._session.crosshair_kji.copy()
-                at[0] = slices[0]
-                self._session.move_crosshair(at)
-
-        stack, catalog = self._session.stack, self._session.catalog
-        if stack is not None and Frames.of(stack).slices_of(reference):
-            go(stack)
-            return
-        other = (
-            None if catalog is None else next((s for s in catalog.stacks() if Frames.of(s).slices_of(reference)), None)
-        )
-        if other is None:
-            self._services.say("This line does not point at a picture that can be shown.", "warn")
-        else:
-            self._go_after = go
-            self._show_stack(other)
 
     def _why_no_key(self) -> str | None:
         if self._session.volume is None:

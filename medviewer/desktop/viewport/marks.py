@@ -7,7 +7,7 @@ here both are fractional indices of the shown stack, so that every view draws th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,31 +66,47 @@ class Drawn:
     points: tuple[tuple[float, float], ...] = ()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Frames:
-    """Which slice of a stack shows which frame of which file."""
+    """Which slice of a stack (of a 4-D one, which slice of which time) shows which frame of which file."""
 
-    by_instance: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
-    tiles: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    by_instance: Mapping[str, Sequence[tuple[int, int]]]
+    tiles: Mapping[int, tuple[int, int, int, int]]
+    slices: int
 
     @classmethod
-    def of(cls, stack: Stack | None) -> Frames:
-        """The frames of a stack (of the first time of a 4-D one)."""
+    def of(cls, stack: Stack) -> Frames:
+        """The frames of a stack; those of the last few stacks are kept."""
+        kept = _kept_frames.get(id(stack))
+        if kept is not None and kept[0] is stack:
+            return kept[1]
         found: dict[str, list[tuple[int, int]]] = {}
-        tiles: dict[int, tuple[int, int]] = {}
-        if stack is not None:
-            for k, frame in enumerate(stack.frames[: stack.size_kji[0]]):
-                found.setdefault(frame.sop_instance_uid, []).append((frame.frame, k))
-                if frame.tile is not None:
-                    tiles[k] = frame.tile[:2]
+        tiles: dict[int, tuple[int, int, int, int]] = {}
+        slices = stack.size_kji[0]
+        for n, frame in enumerate(stack.frames):
+            found.setdefault(frame.sop_instance_uid, []).append((frame.frame, n))
+            if frame.tile is not None and n < slices:
+                tiles[n] = frame.tile
         found.pop("", None)
-        return cls(found, tiles)
+        made = cls(found, tiles, slices)
+        if len(_kept_frames) >= _MOST_KEPT:
+            _kept_frames.pop(next(iter(_kept_frames)))
+        _kept_frames[id(stack)] = (stack, made)
+        return made
 
-    def slices_of(self, reference: ImageReference) -> list[int]:
-        """Slices that show what a reference names; none where it is not in this stack."""
+    def places_of(self, reference: ImageReference) -> list[tuple[int, int]]:
+        """(time, slice) pairs that show what a reference names; none where it is not in this stack."""
         wanted = {number - 1 for number in reference.frames}
         there = self.by_instance.get(reference.sop_instance_uid, ())
-        return [k for frame, k in there if not wanted or frame in wanted]
+        return [divmod(n, self.slices) for frame, n in there if not wanted or frame in wanted]
+
+    def slices_of(self, reference: ImageReference) -> list[int]:
+        """Slices of the first time that show what a reference names."""
+        return [k for time, k in self.places_of(reference) if time == 0]
+
+
+_MOST_KEPT = 16
+_kept_frames: dict[int, tuple[Stack, Frames]] = {}
 
 
 def marks_of(measurements: Iterable[Measurement], stack: Stack, grid: Grid | None, *, verified: bool) -> list[Mark]:
@@ -147,7 +163,12 @@ def _marks_of(graphic: Graphic, frames: Frames, stack: Stack, grid: Grid | None)
 
 def picture_shapes(shape: str, points: Points, k: int, frames: Frames) -> Iterator[Mark]:
     """Marks from (column, row) points of one slice, 0\\0 at the corner of the first pixel."""
-    row, column = frames.tiles.get(k, (0, 0))
+    row, column = 0, 0
+    if k in frames.tiles:  # a mosaic: each point belongs to one of its tiles
+        row, column, rows, columns = frames.tiles[k]
+        x, y = points.mean(axis=0) - (column, row)
+        if not (0 <= x < columns and 0 <= y < rows):
+            return
     index = np.column_stack([np.full(len(points), float(k)), points[:, 1] - 0.5 - row, points[:, 0] - 0.5 - column])
     yield from shapes(shape, index, k)
 

@@ -50,7 +50,7 @@ def draw_marks(painter: QPainter, view: PlaneViewport, cache: TextCache) -> None
     if view.axes.through == 0 and view.show_text:
         said = []
         if view.position in session.key_slices:
-            said.append(("★", session.key_slices[view.position] or "Key image"))
+            said.append(("★ Key image", session.key_slices[view.position]))
         if session.presented is not None:
             said.append(("Presentation state", session.presented.state.label or session.presented.state.description))
         _say_on_top(painter, view, cache, said)
@@ -149,10 +149,10 @@ def _nearest(box: QRectF, point: QPointF) -> QPointF:
 
 
 def _say_on_top(painter: QPainter, view: PlaneViewport, cache: TextCache, said: Sequence[tuple[str, str]]) -> None:
-    """ "★ For Referring Provider", "Presentation state PET" below the upper orientation letter."""
+    """ "★ Key image: For Referring Provider", "Presentation state: PET" below the upper orientation letter."""
     ratio = view.devicePixelRatioF()
     room = view.width() - 2 * 190
     for n, (what, title) in enumerate(said):
-        words = f"{what} {title}" if room > 180 else what
+        words = f"{what}: {title}" if title and room > 180 else what
         picture = cache.line(words if len(words) <= 60 else f"{words[:59]}…", MEASURED, 10, True, ratio)
         painter.drawPixmap(QPointF((view.width() - picture.width() / ratio) / 2, 30.0 + n * (LINE + 2)), picture)
