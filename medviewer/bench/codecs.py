@@ -34,8 +34,8 @@ SYNTAXES = {
     "j2k": "1.2.840.10008.1.2.4.90",
     "htj2k": "1.2.840.10008.1.2.4.201",
 }
-#: Codecs whose frames this program can make by itself.
-_MADE = ("rle", "jpegll", "jls", "j2k")
+#: Codecs whose frames can be made here, and by whose encoder.
+_MADE = {"rle": "pylibjpeg", "jpegll": "gdcm", "jls": "pyjpegls", "j2k": "pylibjpeg"}
 
 
 def codec_figures(folder: Path | None) -> Mapping[str, Any]:
@@ -251,7 +251,7 @@ def _make(folder: Path) -> None:
     study = generate_uid()
     for k in range(FRAMES):
         picture = _picture(k)
-        for codec in _MADE:
+        for codec, encoder in _MADE.items():
             meta = FileMetaDataset()
             meta.TransferSyntaxUID = ExplicitVRLittleEndian
             meta.MediaStorageSOPClassUID = CTImageStorage
@@ -273,7 +273,7 @@ def _make(folder: Path) -> None:
                 data["PixelData"].VR, data["PixelData"].is_undefined_length = "OB", True
                 meta.TransferSyntaxUID = SYNTAXES[codec]
             else:
-                data.compress(SYNTAXES[codec], generate_instance_uid=False)
+                data.compress(SYNTAXES[codec], encoding_plugin=encoder, generate_instance_uid=False)
             path = folder / codec / f"{k:04d}.dcm"
             path.parent.mkdir(exist_ok=True)
             data.save_as(path, enforce_file_format=True)

@@ -44,9 +44,11 @@ def main(reference: str, decoder: str) -> None:
             request = reader.read()
         except (EOFError, OSError):
             os._exit(0)  # the program has ended; nobody waits for an answer
-        held.hold(request.memory + request.size, request.seconds)
         try:
             if memory is None or size != request.size:
+                memory = None  # the old one goes before the limits are those of the new one
+            held.hold(request.memory + request.size, request.seconds)
+            if memory is None:
                 memory, size = open_map(reference, request.size), request.size
             reply = _serve(decode, memory, request)
         except MemoryError:

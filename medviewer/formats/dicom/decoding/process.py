@@ -218,6 +218,8 @@ class DecodingProcess:
         if verdict or code is None or -code in (signal.SIGTERM, getattr(signal, "SIGKILL", 9)):
             raise Died
         _log.warning("a decoding process ended with code %s", code)
+        if code == 1:  # Python itself, before anything was decoded
+            return PixelFault("no-codec", "the decoding process cannot start: the installation is damaged")
         return PixelFault("bad-pixels", "the decoder crashed on the compressed picture")
 
     def rest(self) -> None:
