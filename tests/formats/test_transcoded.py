@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,14 @@ def test_part_two_of_jpeg_2000_with_a_stream_of_part_one(tmp_path: Path) -> None
     data = samples.picture(picture, BitsStored=12, HighBit=11)
     found = values_of(encapsulated(data, [stream], "1.2.840.10008.1.2.4.92", tmp_path / "part2.dcm"))[0]
     assert np.array_equal(found, picture)
+
+
+def test_eight_bits_of_jpeg_where_sixteen_are_allocated(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    picture = hills(8)
+    buffer = io.BytesIO()
+    image.fromarray(picture).save(buffer, "JPEG", quality=100)
+    data = samples.picture(picture.astype("u2"), BitsStored=8, HighBit=7)
+    found = values_of(encapsulated(data, [buffer.getvalue()], "1.2.840.10008.1.2.4.50", tmp_path / "wide.dcm"))[0]
+    buffer.seek(0)
+    assert found.dtype == np.uint16 and np.abs(found.astype(int) - np.asarray(image.open(buffer))).max() <= 1

@@ -87,10 +87,13 @@ def decode(stream: bytes, layout: PixelLayout, out: AnyArray | None = None) -> A
         photometric = layout.photometric
     else:
         plain = None
+        told = layout
+        if syntax in JPEG and head.precision <= 8 < layout.bits_allocated:  # decoders want room for eight bits only
+            told = replace(layout, bits_allocated=8, bits_stored=8, high_bit=7)
         if syntax not in JPEG_2000 or head.signed == layout.signed:
-            plain = decode_direct(stream, layout, head.precision, _bits_for_decoder(layout))
+            plain = decode_direct(stream, told, head.precision, _bits_for_decoder(told))
         values, photometric = (
-            (plain, layout.photometric) if plain is not None else _decode_pydicom(stream, layout, head.precision)
+            (plain, layout.photometric) if plain is not None else _decode_pydicom(stream, told, head.precision)
         )
     return _as_stored(values, layout, head, photometric)
 
