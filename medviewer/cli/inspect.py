@@ -13,6 +13,7 @@ from medviewer.cli.object_words import add_words, object_words
 from medviewer.cli.output import context_for_terminal, print_json
 from medviewer.formats.catalog import Catalog, Quality, Stack
 from medviewer.formats.digest import FailedFrame, StackDigest, as_skipped, digest
+from medviewer.formats.object_facts import add_facts, object_facts, with_facts
 from medviewer.formats.scan import nothing_opened, scan
 from medviewer.formats.scan_cache import open_catalog
 from medviewer.jobs import JobContext
@@ -39,10 +40,13 @@ def run(arguments: argparse.Namespace) -> int:
     digests: dict[str, StackDigest] = {}
     if arguments.pixels:
         catalog, digests = _with_pixels(catalog, arguments.paths, context)
+    facts = object_facts(catalog, context, pixels=arguments.pixels)
+    catalog = with_facts(catalog, facts)
     error = nothing_opened(arguments.paths, catalog) if catalog.is_empty else None
     named = None if arguments.text else frozenset(arguments.paths)
     if arguments.json:
         document = catalog_document(catalog, digests, with_frames=arguments.frames)
+        add_facts(document, facts)
         add_words(document, catalog, named)
         if error is not None:
             document |= {"error": error.sentence, "exit_code": error.exit_code}

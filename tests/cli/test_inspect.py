@@ -136,3 +136,38 @@ def test_nifti_is_listed_like_everything_else(tmp_path: Path, capsys: pytest.Cap
     (stack,) = stacks(inspect(capsys, str(tmp_path), "--pixels"))
     assert stack["sha256"] == hashlib.sha256(voxels.tobytes()).hexdigest()
     assert stack["max"] == float(voxels.max()) * 2 + 1 and stack["dtype"] == "int16"
+
+
+def test_objects_are_told_with_what_their_pixels_and_the_other_files_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.formats.object_samples import write_dose, write_segmentation, write_structures
+    from tests.formats.test_seg import only_stack, write_series
+
+    size = (3, 10, 12)
+    write_series(tmp_path / "ct", Grid.plain(size, (2.0, 1.0, 1.0)))
+    stack = only_stack(tmp_path / "ct")
+    values = np.full((2, 5, 5), 20.0)
+    values[1, 2, 2] = 62.1
+    write_dose(tmp_path / "dose.dcm", stack, values, origin=(0, 0, 0), spacing=(2, 2), offsets=[0, 2])
+    marked = np.zeros((*size, 2), np.uint8)
+    marked[1, 2:5, 3:6, 0] = 1
+    marked[2, 2:5, 3:6, 1] = 1
+    write_segmentation(tmp_path / "seg.dcm", stack, marked, "BINARY", 2)
+    here, ring = stack.frames[1].sop_instance_uid, np.array([[1, 1, 2.0], [5, 1, 2], [5, 5, 2]])
+    for name, images in (("rt.dcm", [here]), ("gone.dcm", ["1.2.3"]), ("partly.dcm", [here, "1.2.3"])):
+        write_structures(tmp_path / name, stack, [("Liver", [("CLOSED_PLANAR", ring)])], images=images)
+    assert main(["inspect", str(tmp_path), "--pixels", "--json"]) == 0
+    objects = {Path(o["path"]).name: o for o in json.loads(capsys.readouterr().out)["objects"]}
+    told = {name: o["summary"] for name, o in objects.items()}
+    assert told == {
+        "dose.dcm": "RTDOSE - 62.1 Gy max, PLAN, 2 planes",
+        "seg.dcm": "SEG - 2 segments: S1, S2 - binary, 2 frames",
+        "rt.dcm": "RTSTRUCT - Plan A - 1 structure: Liver",
+        "gone.dcm": "RTSTRUCT - Plan A - 1 structure: Liver - its images are not here",
+        "partly.dcm": "RTSTRUCT - Plan A - 1 structure: Liver - 1 of its 2 images is not here",
+    }
+    assert objects["seg.dcm"]["images_here"] is True and objects["gone.dcm"]["images_here"] is False
+    frames = np.concatenate([marked[1, ..., 0], marked[2, ..., 1]])
+    assert objects["seg.dcm"]["sha256"] == hashlib.sha256(frames.tobytes()).hexdigest()
+    assert objects["dose.dcm"]["max"] == 62100
