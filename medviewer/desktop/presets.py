@@ -12,7 +12,7 @@ import numpy as np
 from medviewer.errors import BadInput
 from medviewer.places import resources_folder
 from medviewer.volume.volume import Volume
-from medviewer.volume.window import VoiFunction, Window, auto_window
+from medviewer.volume.window import VoiFunction, Window, auto_window, share_inside
 
 if TYPE_CHECKING:
     from medviewer.formats.catalog import Stack
@@ -60,13 +60,25 @@ def name_of(window: Window, volume: Volume) -> str:
 
 
 def first_window(stack: Stack | None, volume: Volume) -> Window:
-    """The window at opening: the file's own (for MR only if 0.2 to 5 times P1..P99), else automatic."""
+    """The window at opening: the file's own where it suits, else automatic.
+
+    Of MR the file's own suits if its width is 0.2 to 5 times P1..P99, or smaller while half of the tissue is inside.
+    PET and nuclear pictures begin at 0, PET whose slices have a window each as well: the slices are shown alike.
+    """
     own = None if stack is None or not stack.windows else stack.windows[0]
+    if volume.modality == "PT" and stack is not None and any(f.windows[:1] != stack.windows[:1] for f in stack.frames):
+        own = None
     if own is None:
-        return auto_window(volume)
+        window = auto_window(volume)
+        high = window.level + window.width / 2
+        if volume.modality in ("PT", "NM") and high > 0:
+            return replace(window, width=high, level=high / 2)
+        return window
     if volume.modality == "MR" and own.table is None:
-        span = auto_window(volume, 1.0, 99.0).width
-        if span > float(volume.is_whole) and not 0.2 <= own.width / span <= 5.0:
+        auto = auto_window(volume, 1.0, 99.0)
+        ratio = own.width / auto.width
+        constant = auto.width <= float(volume.is_whole)
+        if not constant and (ratio > 5.0 or (ratio < 0.2 and share_inside(volume, own) < 0.5)):
             replaced = f"auto (file: {own.width:g} / {own.level:g})"
             return replace(auto_window(volume), explanation=replaced)
     return own

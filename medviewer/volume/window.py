@@ -120,18 +120,16 @@ class GreyMapper:
         return grey
 
 
-def auto_window(
-    volume: Volume, low_percent: float = 0.5, high_percent: float = 99.5, only: int | None = None
-) -> Window:
-    """Window between two percentiles of the loaded slices, without padding and without the lowest value (air).
+def sampled_values(volume: Volume, only: int | None = None) -> NDArray[np.float64]:
+    """Some 200,000 values of the loaded slices at most, evenly spread, without padding and the lowest one (air).
 
-    At most some 200,000 voxels are looked at, evenly spread; with `only`, those of one slice.
+    With `only`, those of one slice. Empty where nothing has arrived.
     """
     slices = np.flatnonzero(volume.loaded)
     if only is not None:
         slices = slices[slices == only]
     if slices.size == 0:
-        return Window(1.0, 0.0)
+        return np.zeros(0)
     chosen = slices[np.linspace(0, slices.size - 1, min(9, slices.size)).astype(int)]
     step = max(1, int(np.sqrt(volume.voxels.shape[1] * volume.voxels.shape[2] * len(chosen) / 200_000)))
     parts: list[NDArray[np.float64]] = []
@@ -143,12 +141,28 @@ def auto_window(
     values = np.concatenate(parts)
     values = values[np.isfinite(values)]
     if values.size == 0:
-        return Window(1.0, 0.0)
+        return values
     above = values[values > values.min()]
-    values = above if above.size else values
+    return above if above.size else values
+
+
+def auto_window(
+    volume: Volume, low_percent: float = 0.5, high_percent: float = 99.5, only: int | None = None
+) -> Window:
+    """Window between two percentiles of the `sampled_values`; with `only`, of one slice."""
+    values = sampled_values(volume, only)
+    if values.size == 0:
+        return Window(1.0, 0.0)
     low, high = np.percentile(values, [low_percent, high_percent])
     middle, width = float(high + low) / 2, float(high - low)
     if volume.is_whole:
         whole = (width, middle) if width >= 1.0 else (1.0, middle + 1.0)  # one value only: black
         return Window(*whole, explanation="auto")
     return Window(width if width > 0 else max(abs(middle), 1e-9), middle, VoiFunction.LINEAR_EXACT, explanation="auto")
+
+
+def share_inside(volume: Volume, window: Window) -> float:
+    """Which share of the `sampled_values` is neither black nor white under a window; 0 where nothing has arrived."""
+    values = sampled_values(volume)
+    inside = np.abs(values - window.level) < window.width / 2
+    return float(inside.mean()) if values.size else 0.0
