@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="%(levelname)s %(message)s")
     try:
         module = _module(verb)
-        parser = _Parser(prog=f"medviewer {verb}", description=module.HELP, epilog=_EPILOGUE)
+        parser = _Parser(prog=f"medviewer {verb}", description=module.HELP, epilog=_EPILOGUE, allow_abbrev=False)
         module.add_arguments(parser)
         known = {option for action in parser._actions for option in action.option_strings}
         if "--json" not in known:

@@ -39,7 +39,7 @@ def main() -> int:
 
         path = Path(folder) / harness.file_name(name)
         path.write_bytes(data)
-        check_file(path)
+        check_file(path, bases()[name])
     return 0
 
 

@@ -171,7 +171,7 @@ def try_case(name: str, data: bytes, folder: Path) -> tuple[str, str] | None:
     before = _resident()
     began = time.process_time()  # of this process: the machine may be busy with other work
     try:
-        check_file(path)
+        check_file(path, bases().get(name, b""))
     except BaseException as error:
         return f"{type(error).__name__}: {str(error)[:300]}".replace("\n", " "), _where(error)
     if _resident() - before > GROWTH_BYTES:

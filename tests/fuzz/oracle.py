@@ -11,12 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from medviewer.cli.inspect import catalog_document
+from medviewer.cli.object_words import add_words
 from medviewer.cli.output import json_text
 from medviewer.errors import MedviewerError
 from medviewer.formats import load
 from medviewer.formats.catalog import Catalog, ObjectFile, Stack
-from medviewer.formats.dicom.seg_read import read_seg
+from medviewer.formats.dicom.elements import HeaderFault, looks_like_dicom
+from medviewer.formats.dicom.header_reader import HeaderReader
+from medviewer.formats.dicom.object_text import has_text, object_lines
 from medviewer.formats.digest import digest
+from medviewer.formats.laid import Target
+from medviewer.formats.overlays import as_segments, read_object
 from medviewer.formats.scan import nothing_opened, scan
 from medviewer.volume.grid import Grid
 
@@ -45,14 +50,19 @@ LARGE = 256 << 20
 #: Marks that turn the direction of what follows.
 _TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 GRID = Grid((4, 12, 10), (2.0, 0.8, 0.5), (1, 0, 0, 0, 1, 0, 0, 0, 1), (0.0, 0.0, 0.0))
+TARGET = Target(GRID.size_kji, GRID)
 
 
 class Broken(AssertionError):
     """An answer that no reader may give."""
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, like: bytes = b"") -> None:
     """Open a file with everything that reads files.
+
+    Args:
+        path: the file.
+        like: a file that is read before it, so that what is remembered of one file may mislead about the other.
 
     Raises:
         Anything but an error for people: a finding.
@@ -61,6 +71,10 @@ def check_file(path: Path) -> None:
         warnings.simplefilter("ignore")
         catalog = scan([path])
         _check_catalog(catalog)
+        _check_memory(path, like)
+        document = catalog_document(catalog, {}, with_frames=False)
+        add_words(document, catalog, None)
+        json.loads(json_text(document).encode("utf-8"))
         for stack in catalog.stacks():
             _check_stack(stack)
         for found in catalog.objects:
@@ -112,6 +126,10 @@ def _check_stack(stack: Stack) -> None:
     _answers(lambda: _load(stack))
     if stack.is_colour:
         _answers(lambda: load.read_frame_rgb(stack, len(stack.frames) // 2))
+    if stack.has_graphics:
+        _answers(lambda: load.read_graphics(stack, 0))
+    if stack.coloured_from is not None:
+        _answers(lambda: load.read_supplement(stack))
 
 
 def _load(stack: Stack) -> None:
@@ -121,8 +139,32 @@ def _load(stack: Stack) -> None:
 
 
 def _check_object(found: ObjectFile) -> None:
-    if found.kind in ("SEG", "LABELMAP"):
-        _answers(lambda: read_seg(found.path, GRID))
+    if found.kind in ("SEG", "LABELMAP", "RTSTRUCT", "RTDOSE"):
+        _answers(lambda: as_segments(read_object(found, TARGET), TARGET))
+    elif has_text(found):
+        _answers(lambda: [_one_line(line.text) for line in object_lines(found)])
+
+
+def _check_memory(path: Path, like: bytes) -> None:
+    """What is said of a file is the same whether or not one that is like it was read before."""
+    start = path.read_bytes()
+    if not like or not looks_like_dicom(start) or not looks_like_dicom(like):
+        return
+    before = path.with_name("like.dcm")
+    before.write_bytes(like)
+    reader = HeaderReader()
+    for _ in range(2):
+        _read_header(reader, before, like)
+    one, other = _read_header(reader, path, start), _read_header(HeaderReader(), path, start)
+    if one != other and repr(one) != repr(other):
+        raise Broken(f"read otherwise after a file like it: {str(one)[:200]} and {str(other)[:200]}")
+
+
+def _read_header(reader: HeaderReader, path: Path, start: bytes) -> object:
+    try:
+        return reader.read(path, start, len(start))
+    except HeaderFault as fault:
+        return fault.code, fault.reason
 
 
 def _answers(read: Callable[[], object]) -> None:

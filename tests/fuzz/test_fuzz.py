@@ -56,7 +56,7 @@ def test_the_harness_sees_what_goes_wrong(
     (folder / "sitecustomize.py").write_text(
         "import sys, types\n"
         "module = types.ModuleType('tests.fuzz.oracle')\n"
-        f"def check_file(path):\n    {code}\n"
+        f"def check_file(path, like=b''):\n    {code}\n"
         "module.check_file = check_file\n"
         "sys.modules['tests.fuzz.oracle'] = module\n"
     )
