@@ -56,10 +56,10 @@ def series_facts(stack: Stack) -> str:
 
 
 def slice_distance(stack: Stack) -> str:
-    """ "1.25 mm", or nothing for one slice or without geometry."""
-    if stack.grid is None or stack.size_kji[0] < 2:
+    """ "1.25 mm" along the normal, or nothing for one slice or without geometry."""
+    if stack.grid is None or stack.size_kji[0] < 2 or stack.spacing_kji is None or not stack.spacing_kji[0]:
         return ""
-    return f"{number(round(stack.grid.spacing_kji[0], 2))} mm"
+    return f"{number(round(stack.spacing_kji[0], 2))} mm"
 
 
 class SeriesCard(QAbstractButton):

@@ -203,6 +203,7 @@ def series_lines(stack: Stack | None, volume: Volume, state: ViewState) -> tuple
         description = text.series_description or text.protocol
         lines.append(_cut(": ".join(part for part in (series, description) if part)))
         lines.append(_cut(stack.name))
+        lines += state.notes
     lines.append(f"{'Image' if acquired else 'Cut'} {state.position + 1} / {total}")
     if grid is None and stack is not None and acquired and state.position < len(stack.frames):
         lines += _place_of_frame(stack, state.position)
@@ -274,7 +275,7 @@ def corner_text(stack: Stack | None, volume: Volume, state: ViewState, *, brief:
         top_right=() if text is None else what(text),
         bottom_left=view_lines(stack, volume, state),
         bottom_right=series_lines(stack, volume, state),
-        badges=(*badges(stack, volume), *state.hides, *state.notes),
+        badges=(*badges(stack, volume), *state.hides),
     )
 
 

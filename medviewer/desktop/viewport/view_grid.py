@@ -185,7 +185,7 @@ class ViewGrid(QWidget):
             view.update()
 
     def set_notes(self, notes: tuple[str, ...]) -> None:
-        """Words in amber beside the quality badges of the large view."""
+        """Words beside series and image number of the large view: which time of a 4-D stack is shown."""
         self.views[0].notes = notes
         self.views[0].update()
 

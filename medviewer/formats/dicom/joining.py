@@ -10,6 +10,8 @@ from medviewer.formats.catalog import Quality, Stack, StackKind
 from medviewer.formats.dicom.planes import FramePlane
 from medviewer.formats.dicom.time_labels import group_labels
 
+#: Modalities of which each file stands for itself: another view is no other time.
+ONE_BY_ONE = frozenset({"CR", "DX", "MG", "IO", "PX"})
 #: What may tell the files apart, in the order in which it is tried.
 _KEYS = ("temporal", "b+gradient", "TE", "TI", "trigger", "phase", "component", "acquisition", "acquisition time")
 
@@ -25,7 +27,7 @@ def join_files(stacks: Sequence[Stack], planes_of: Mapping[Path, Sequence[FrameP
     groups: list[list[Stack]] = []
     for stack in stacks:
         one_file = stack.size_kji[0] > 1 and len({f.path for f in stack.frames}) == 1
-        if stack.grid is None or stack.times != 1 or not one_file:
+        if stack.grid is None or stack.times != 1 or not one_file or stack.modality in ONE_BY_ONE:
             joined.append(stack)
             continue
         for group in groups:
@@ -41,6 +43,7 @@ def _fits(first: Stack, other: Stack) -> bool:
     def facts(stack: Stack) -> tuple[object, ...]:
         return (
             stack.name, stack.dtype, stack.modality, stack.inverted, stack.sop_class_uid, stack.frame_of_reference_uid,
+            stack.text.laterality,
         )  # fmt: skip
 
     assert first.grid is not None and other.grid is not None

@@ -28,7 +28,7 @@ from medviewer.formats.catalog import (
 )
 from medviewer.formats.dicom.geometry import SAME_PLACE, distances, normal_of, stack_geometry
 from medviewer.formats.dicom.header import ImageFile
-from medviewer.formats.dicom.joining import join_files
+from medviewer.formats.dicom.joining import ONE_BY_ONE, join_files
 from medviewer.formats.dicom.mosaic import tile_planes
 from medviewer.formats.dicom.planes import PLANAR_MODALITIES, FramePlane, orthonormal
 from medviewer.formats.dicom.stack_names import distinct_names
@@ -40,8 +40,6 @@ from medviewer.volume.window import Window
 
 #: Orientations within this angle belong together, radians.
 SAME_ORIENTATION = 0.01
-#: Modalities of which each picture stands for itself.
-_ONE_BY_ONE = frozenset({"CR", "DX", "MG", "IO", "PX"})
 #: Modalities whose multi-frame files without geometry run in time.
 _RUNS = frozenset({"US", "XA", "RF", "ES", "NM", "IVUS", "IVOCT"})
 
@@ -186,7 +184,7 @@ def _by_file_class(files: Sequence[ImageFile]) -> list[list[ImageFile]]:
     for file in sorted(files, key=lambda f: f.instance_number if f.instance_number is not None else 1 << 40):
         layout = file.layout
         multi = layout.frames > 1 or len(file.planes) > 1
-        alone = str(file.path) if multi or file.modality in _ONE_BY_ONE else ""
+        alone = str(file.path) if multi or file.modality in ONE_BY_ONE else ""
         kind = "colour" if layout.samples == 3 else "palette" if layout.is_palette else "grey"
         key = (
             file.sop_class, layout.rows, layout.columns, layout.samples, kind, layout.dtype.str, file.inverted,
@@ -490,7 +488,7 @@ def _triple(position: tuple[float, ...] | None) -> tuple[float, float, float] | 
 def _identity(first: ImageFile, ordered: Sequence[Picture], name: str) -> str:
     """An id that depends on what the stack is, not on where its files lie or in which order they came."""
     layout = first.layout
-    alone = layout.frames > 1 or first.modality in _ONE_BY_ONE or not first.series_uid
+    alone = layout.frames > 1 or first.modality in ONE_BY_ONE or not first.series_uid
     facts = (
         first.text.patient_id, first.study_uid, first.series_uid, first.sop_class, layout.rows, layout.columns,
         layout.samples, layout.dtype.str, first.frame_of_reference_uid, first.is_localizer, name,
