@@ -128,6 +128,7 @@ class Player(QObject):
         self.sweeps = False
         self.skipped = 0
         self.waiting = False
+        self._held_ms = 0.0
 
     @property
     def playing(self) -> bool:
@@ -176,6 +177,7 @@ class Player(QObject):
     def _begin(self, start: int) -> None:
         self._began = self._clock() - self.pace.starts_ms[min(start, len(self.pace.starts_ms) - 1)] / 1000.0
         self._last, self._last_began = -1, -1.0
+        self.waiting = False
         self._stamps.clear()
 
     def _tick(self) -> None:
@@ -183,12 +185,13 @@ class Player(QObject):
         if clip is None:
             return
         now = self._clock()
+        if self.waiting:  # the clock has waited with the picture
+            self._began = now - self._held_ms / 1000.0
         elapsed = 1000.0 * (now - self._began)
         n, began, ends = due(self.pace, elapsed, sweeps=self.sweeps)
         if began != self._last_began:
             if not clip.ready(n):
-                self.waiting = True
-                self._began += (elapsed - began) / 1000.0 + _WAIT_MS / 1000.0  # the clock waits with the picture
+                self.waiting, self._held_ms = True, began
                 self._timer.start(_WAIT_MS)
                 return
             self.waiting = False
