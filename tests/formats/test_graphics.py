@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from picture_samples import with_overlay
 from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -20,23 +20,6 @@ from medviewer.formats.load import load_volume, read_graphics
 from medviewer.formats.scan import scan
 
 SLOW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def with_overlay(data: Dataset, bits: np.ndarray, group: int = 0x6000, origin: Any = (1, 1), **more: Any) -> Dataset:
-    """Add an overlay of [rows, columns] or [frames, rows, columns] bits."""
-    data.add_new((group, 0x0010), "US", bits.shape[-2])
-    data.add_new((group, 0x0011), "US", bits.shape[-1])
-    data.add_new((group, 0x0040), "CS", more.get("kind", "G"))
-    data.add_new((group, 0x0050), "SS", list(origin))
-    data.add_new((group, 0x0100), "US", 1)
-    data.add_new((group, 0x0102), "US", 0)
-    if bits.ndim == 3:
-        data.add_new((group, 0x0015), "IS", bits.shape[0])
-        data.add_new((group, 0x0051), "US", more.get("first", 1))
-    raw = np.packbits(bits.reshape(-1).astype(bool), bitorder="little").tobytes()
-    raw = raw + b"\0" * (len(raw) % 2)
-    data.add_new((group, 0x3000), "OW", more.get("raw", raw))
-    return data
 
 
 def one(path: Path) -> Stack:
@@ -141,25 +124,32 @@ def test_a_rectangular_and_a_circular_shutter_close_what_either_closes(tmp_path:
 
 
 @SLOW
-@given(st.integers(0, 2**32 - 1), st.integers(3, 7))
-def test_a_polygonal_shutter_is_open_inside(tmp_path: Path, seed: int, corners: int) -> None:
-    """A convex polygon: inside is what lies on one side of all edges."""
-    rng = np.random.default_rng(seed)
-    turns = np.sort(rng.uniform(0, 2 * np.pi, corners))
-    points = np.rint(np.stack([20 + 15 * np.sin(turns), 22 + 16 * np.cos(turns)], axis=1)).astype(int)
-    data = picture(
-        np.zeros((40, 44), "i2"), ShutterShape="POLYGONAL", VerticesOfThePolygonalShutter=points.ravel().tolist()
-    )
+@given(st.lists(st.tuples(st.integers(-3, 44), st.integers(-3, 48)), min_size=3, max_size=3, unique=True))
+def test_a_polygonal_shutter_is_open_inside(tmp_path: Path, corners: list[tuple[int, int]]) -> None:
+    """A triangle: inside is what lies on one side of all edges."""
+    data = picture(np.zeros((40, 44), "i2"), ShutterShape="POLYGONAL")
+    data.VerticesOfThePolygonalShutter = np.ravel(corners).tolist()
     covered = read_graphics(one(save(data, tmp_path / "a.dcm")), 0).covered
     row, column = np.mgrid[1:41, 1:45]
-    sides = []
-    for (r0, c0), (r1, c1) in zip(points, np.roll(points, -1, axis=0), strict=True):
-        if (r0, c0) != (r1, c1):
-            sides.append((c1 - c0) * (row - r0) - (r1 - r0) * (column - c0))
-    stacked = np.array(sides)
-    strictly = (stacked > 0).all(axis=0) | (stacked < 0).all(axis=0)
-    outside = (stacked > 0).any(axis=0) & (stacked < 0).any(axis=0)
-    assert covered is not None and not covered[strictly].any() and covered[outside].all()
+    sides = np.array(
+        [
+            (c1 - c0) * (row - r0) - (r1 - r0) * (column - c0)
+            for (r0, c0), (r1, c1) in zip(corners, corners[1:] + corners[:1], strict=True)
+        ]
+    )
+    inside = (sides > 0).all(axis=0) | (sides < 0).all(axis=0)
+    outside = (sides > 0).any(axis=0) & (sides < 0).any(axis=0)
+    assert covered is not None and not covered[inside].any() and covered[outside].all()
+
+
+def test_a_polygonal_shutter_may_have_a_dent(tmp_path: Path) -> None:
+    data = picture(np.zeros((12, 12), "i2"), ShutterShape="POLYGONAL")
+    data.VerticesOfThePolygonalShutter = [2, 2, 2, 10, 6, 10, 6, 5, 10, 5, 10, 2]  # an L, (row, column)
+    covered = read_graphics(one(save(data, tmp_path / "a.dcm")), 0).covered
+    opened = np.zeros((12, 12), dtype=bool)
+    opened[1:6, 1:10] = True
+    opened[1:10, 1:5] = True
+    assert np.array_equal(~covered, opened)
 
 
 def test_a_shutter_of_a_frame(tmp_path: Path) -> None:

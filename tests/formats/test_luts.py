@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from picture_samples import lut
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut, apply_windowing
@@ -19,16 +20,6 @@ from medviewer.formats.digest import digest
 from medviewer.formats.load import load_volume
 from medviewer.formats.scan import scan
 from medviewer.volume.window import GreyMapper, VoiFunction
-
-
-def lut(first: int, outputs: Any, bits: int, *, declared: int | None = None, signed: bool = False) -> Dataset:
-    """An item of a Modality or VOI LUT Sequence."""
-    item = Dataset()
-    count = len(outputs) if declared is None else declared
-    vr = "SS" if signed else "US"
-    item.add_new(0x00283002, vr, [count % 65536, first, bits])
-    item.add_new(0x00283006, "OW", np.asarray(outputs).astype("<u2").tobytes())
-    return item
 
 
 def one(path: Path) -> tuple[Any, Any]:

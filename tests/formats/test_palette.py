@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from picture_samples import with_palette
 from pydicom import dcmread
 from pydicom.pixels.processing import apply_color_lut
 from samples import picture, save
@@ -18,16 +19,6 @@ from medviewer.formats.scan import scan
 from medviewer.volume.window import GreyMapper
 
 SLOW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def with_palette(data: Any, tables: Any, first: int, bits: int, *, segmented: bool = False, entries: int = 0) -> Any:
-    """Give a picture three colour tables [3][entries]; of segmented ones `entries` is the length when expanded."""
-    for n, values in enumerate(tables):
-        vr = "SS" if data.PixelRepresentation else "US"
-        data.add_new(0x00281101 + n, vr, [(entries or len(values)) % 65536, first, bits])
-        raw = np.asarray(values).astype("u1" if bits == 8 else "<u2").tobytes()
-        data.add_new((0x00281221 if segmented else 0x00281201) + n, "OW", raw + b"\0" * (len(raw) % 2))
-    return data
 
 
 def indices(high: int, dtype: str = "u2") -> np.ndarray:
