@@ -155,7 +155,7 @@ class Documents(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._session, self._services, self._panel = session, services, panel
+        self._session, self._services, self.panel = session, services, panel
         self._show_stack, self._mark_rows = show_stack, mark_rows
         self._on: dict[Path, Opened] = {}
         self._current: Opened | None = None
@@ -181,11 +181,11 @@ class Documents(QObject):
             self._take_away(found.path)
             return
         if self._current is not None and self._current.found.path == found.path:
-            self._panel.close_by_hand()
+            self.panel.close_by_hand()
             return
         catalog = self._session.catalog
         self._wanted = found.path
-        self._panel.show_document(DocumentView(found.kind, _TITLES.get(found.kind, found.kind), State.LOADING))
+        self.panel.show_document(DocumentView(found.kind, _TITLES.get(found.kind, found.kind), State.LOADING))
 
         def work(_: JobContext) -> Opened:
             from medviewer.formats.dicom.object_text import instances_of
@@ -208,7 +208,7 @@ class Documents(QObject):
 
         def failed(sentence: str) -> None:
             title = _TITLES.get(found.kind, found.kind)
-            self._panel.show_document(DocumentView(found.kind, title, State.DAMAGED, sentence=sentence))
+            self.panel.show_document(DocumentView(found.kind, title, State.DAMAGED, sentence=sentence))
 
         self._services.jobs.start(
             f"Reading the {_TITLES.get(found.kind, 'object').lower()}",
@@ -223,7 +223,7 @@ class Documents(QObject):
         switch, targets = "", self._targets(opened)
         if opened.has_marks:
             switch = _SWITCHES.get(kind, "On the pictures")
-        self._panel.show_document(
+        self.panel.show_document(
             DocumentView(
                 kind=kind,
                 title=opened.title,
@@ -253,7 +253,7 @@ class Documents(QObject):
     def _take_away(self, path: Path) -> None:
         self._on.pop(path, None)
         if self._current is not None and self._current.found.path == path:
-            self._panel.close_by_hand()
+            self.panel.close_by_hand()
         self._chosen = None
         self._redraw()
 
@@ -273,9 +273,9 @@ class Documents(QObject):
         if changes.catalog:
             self._on.clear()
             self._chosen = None
-            if self._panel.isVisible():
-                self._panel.close_by_hand()
-            self._open_if_alone()
+            if self.panel.isVisible():
+                self.panel.close_by_hand()
+            self.open_if_alone()
         if changes.volume or changes.catalog:
             self._redraw()
             stack, go = self._session.stack, self._go_after
@@ -283,7 +283,7 @@ class Documents(QObject):
                 self._go_after = None
                 go(stack)
 
-    def _open_if_alone(self) -> None:
+    def open_if_alone(self) -> None:
         """Who opens one report and nothing else wants to read it; a PDF waits for its button all the same."""
         catalog = self._session.catalog
         if catalog is not None and len(catalog.objects) == 1 and next(catalog.stacks(), None) is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QPoint, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QKeySequence
@@ -21,7 +22,6 @@ from PySide6.QtWidgets import (
 
 from medviewer.desktop import theme
 from medviewer.desktop.banner import Banner
-from medviewer.desktop.documents import Documents
 from medviewer.desktop.empty_state import EmptyState
 from medviewer.desktop.film import Film
 from medviewer.desktop.jobs import Job, Jobs, sentence_of
@@ -29,7 +29,6 @@ from medviewer.desktop.keys import Keymap
 from medviewer.desktop.moments import Moments
 from medviewer.desktop.opening import Opener
 from medviewer.desktop.overlays import ObjectOverlays
-from medviewer.desktop.panels.document import DocumentPanel
 from medviewer.desktop.quality_card import show_sheet
 from medviewer.desktop.reading_actions import register_reading_actions
 from medviewer.desktop.series_panel import SeriesCard, SeriesPanel
@@ -43,6 +42,9 @@ from medviewer.desktop.top_bar import TopBar
 from medviewer.desktop.viewport.plane_view import PlaneViewport
 from medviewer.desktop.viewport.view_grid import Layout, ViewGrid
 from medviewer.formats.catalog import ObjectFile, Stack
+
+if TYPE_CHECKING:
+    from medviewer.desktop.documents import Documents
 
 RightColumn = Callable[[ReadingSession, Services], QWidget]
 
@@ -95,15 +97,7 @@ class MainWindow(QMainWindow):
         register_reading_actions(self)
         self.top = TopBar(self.session, self.actions_table, self.keymap, self.tools)
         self.series = SeriesPanel(self.session, self.thumbnails, self.services.object_openers)
-        self.document = DocumentPanel()
-        self.documents = Documents(
-            self.session,
-            self.services,
-            self.document,
-            self._show_stack_at,
-            lambda shown: self.series.mark_objects(shown, "documents"),
-            self,
-        )
+        self._documents: Documents | None = None
         self.overlays = ObjectOverlays(
             self.session,
             self.services,
@@ -111,7 +105,8 @@ class MainWindow(QMainWindow):
             lambda shown: self.series.mark_objects(shown, "overlays"),
             self,
         )
-        self.grid.source.graphics_of = self.documents.presenter.graphics_of(self.opener.graphics_of)
+        for name in ("next-key-image", "previous-key-image"):
+            self.actions_table.register(name, lambda: None, lambda: "No key images are shown; open a KO in the list.")
         self.right = self._make_right()
         self.column: QWidget | None = None
         self._build()
@@ -167,7 +162,7 @@ class MainWindow(QMainWindow):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
         row.addWidget(self.series)
-        row.addWidget(self.document)
+        self._row = row
         row.addLayout(middle, 1)
         row.addWidget(self.right)
         body = QWidget()
@@ -190,6 +185,9 @@ class MainWindow(QMainWindow):
         self.top.set_field(name, text)
 
     def _on_changes(self, changes: Changes) -> None:
+        catalog = self.session.catalog
+        if changes.catalog and self._documents is None and catalog is not None and catalog.objects:
+            self.documents.open_if_alone()
         if changes.volume:
             self.grid.set_notes(self.opener.time_note())
             self._stacked.setCurrentWidget(self._empty if self.session.volume is None else self.grid)
@@ -263,6 +261,27 @@ class MainWindow(QMainWindow):
             self.status.say("Nothing has been read yet.")
             return
         ImportReportDialog(catalog, self.services, self).show()
+
+    @property
+    def documents(self) -> Documents:
+        """Reports and other documents; made when the first study that has some is opened."""
+        if self._documents is None:
+            from medviewer.desktop.documents import Documents
+            from medviewer.desktop.panels.document import DocumentPanel
+
+            panel = DocumentPanel()
+            self._row.insertWidget(self._row.indexOf(self.series) + 1, panel)
+            self._documents = Documents(
+                self.session,
+                self.services,
+                panel,
+                self._show_stack_at,
+                lambda shown: self.series.mark_objects(shown, "documents"),
+                self,
+            )
+            self.grid.source.graphics_of = self._documents.presenter.graphics_of(self.opener.graphics_of)
+            self.series.refresh_objects()
+        return self._documents
 
     def _show_stack_at(self, stack: Stack, time: int) -> None:
         self.opener.show_stack(stack, time)

@@ -13,7 +13,6 @@ from PySide6.QtWidgets import QAbstractButton, QWidget
 from medviewer.desktop.plain import tip
 from medviewer.desktop.theme import colour, ui_font
 from medviewer.formats.catalog import Catalog, ObjectFile, Patient, Series, Study
-from medviewer.formats.dicom.object_text import has_text
 
 #: Objects that there is nothing to say about in the list.
 NOT_LISTED = frozenset({"no-pixels", "DICOMDIR", "other"})
@@ -23,6 +22,10 @@ _ROW_HEIGHT = 24
 
 def listed(catalog: Catalog) -> tuple[ObjectFile, ...]:
     """The objects that a person may want to see, in the catalog's order."""
+    if not catalog.objects:
+        return ()
+    from medviewer.formats.dicom.object_text import has_text
+
     return tuple(o for o in catalog.objects if o.kind not in NOT_LISTED or has_text(o))
 
 

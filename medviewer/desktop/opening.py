@@ -100,6 +100,8 @@ class Opener(QObject):
                 pool().warm()  # while the list is drawn
             if any(stack.is_colour for stack in catalog.stacks()):
                 import_pydicom()  # colour tables need it
+            if catalog.objects:
+                importlib.import_module("medviewer.desktop.documents")  # here, not in the window's thread
             return catalog, import_report(catalog)
 
         def done(found: tuple[Catalog, ImportReport]) -> None:

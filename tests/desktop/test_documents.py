@@ -73,7 +73,7 @@ def click_row(qtbot, window, kind: str) -> None:
 
 
 def shown_text(window) -> str:
-    return window.document.text.toPlainText()
+    return window.documents.panel.text.toPlainText()
 
 
 def test_a_report_is_read_drawn_led_to_and_taken_away(qtbot, window):
@@ -85,19 +85,19 @@ def test_a_report_is_read_drawn_led_to_and_taken_away(qtbot, window):
     assert {mark.slice_k for mark in session.marks} == {2}
     assert next(row for row in window.series.rows if row.object.kind == "SR").isChecked()
     line = next(n for n, text in enumerate(shown_text(window).split("\n")) if text == "Length: 7.5 mm")
-    block = window.document.text.document().findBlockByNumber(line)
-    box = window.document.text.document().documentLayout().blockBoundingRect(block)
-    at = QPoint(60, round(box.center().y()) - window.document.text.verticalScrollBar().value())
-    QTest.mouseClick(window.document.text.viewport(), Qt.MouseButton.LeftButton, pos=at)
+    block = window.documents.panel.text.document().findBlockByNumber(line)
+    box = window.documents.panel.text.document().documentLayout().blockBoundingRect(block)
+    at = QPoint(60, round(box.center().y()) - window.documents.panel.text.verticalScrollBar().value())
+    QTest.mouseClick(window.documents.panel.text.viewport(), Qt.MouseButton.LeftButton, pos=at)
     assert session.crosshair_kji[0] == 2 and session.chosen_mark is not None
     before = window.grid.views[0].grab().toImage()
-    QTest.mouseClick(window.document.switch, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(window.documents.panel.switch, Qt.MouseButton.LeftButton)
     assert session.marks == ()
     assert window.grid.views[0].grab().toImage() != before
-    QTest.mouseClick(window.document.switch, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(window.documents.panel.switch, Qt.MouseButton.LeftButton)
     assert len(session.marks) == 3
     click_row(qtbot, window, "SR")
-    assert session.marks == () and window.document.isHidden()
+    assert session.marks == () and window.documents.panel.isHidden()
 
 
 def test_key_images_have_a_star_and_keys_lead_to_them(qtbot, window):
@@ -140,9 +140,9 @@ def test_a_pdf_is_handed_out_only_when_asked(qtbot, window, monkeypatch):
     opened: list[QUrl] = []
     monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url) or True)
     click_row(qtbot, window, "PDF")
-    qtbot.waitUntil(window.document.action.isVisible, timeout=5000)
+    qtbot.waitUntil(window.documents.panel.action.isVisible, timeout=5000)
     assert opened == [] and "Letter" in shown_text(window)
-    QTest.mouseClick(window.document.action, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(window.documents.panel.action, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: bool(opened), timeout=5000)
     path = Path(opened[0].toLocalFile())
     assert path.read_bytes() == b"%PDF-1.4\n%%EOF\n"
@@ -174,7 +174,8 @@ def test_a_damaged_report_costs_a_sentence(qtbot, study, tmp_path):
     (folder / "sr.dcm").write_bytes(whole[: len(whole) // 2])
     click_row(qtbot, window, "SR")
     qtbot.waitUntil(
-        lambda: window.document.shown is not None and window.document.shown.state is State.DAMAGED, timeout=5000
+        lambda: window.documents.panel.shown is not None and window.documents.panel.shown.state is State.DAMAGED,
+        timeout=5000,
     )
     assert "cannot be read" in shown_text(window)
     window.close()
@@ -187,7 +188,7 @@ def test_a_report_alone_says_that_its_images_are_missing(qtbot, study):
     window.open_paths([study / "sr.dcm"])
     qtbot.waitUntil(lambda: window.session.catalog is not None, timeout=10_000)
     qtbot.waitUntil(lambda: "not among the open files" in shown_text(window), timeout=5000)
-    assert window.document.shown.targets == frozenset()
+    assert window.documents.panel.shown.targets == frozenset()
     window.close()
 
 

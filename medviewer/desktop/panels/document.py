@@ -6,6 +6,8 @@ that points at pictures goes there.
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -38,12 +40,12 @@ from medviewer.desktop.theme import colour, icon, icon_size, tokens, ui_font
 from medviewer.formats.dicom.sr_text import Role, TextLine
 
 #: Width of the panel at 100 %.
-WIDTH = 400
+WIDTH = 372
 
-#: Lines that are written at once; the rest follows while the window lives on.
-_CHUNK = 120
-#: A longer line is cut here; the command line prints it whole.
-MAX_SHOWN = 20_000
+#: Lines are written for so long, in this many at a time; the rest follows while the window lives on.
+_WRITE_S, _CHUNK = 0.004, 12
+#: A longer line is cut here, and more lines are left out; the command line prints all.
+MAX_SHOWN, MAX_LINES = 20_000, 20_000
 
 _INK = {Role.TITLE: "text", Role.HEADING: "text", Role.FACT: "text", Role.CONTEXT: "dim", Role.WARNING: "warn"}
 
@@ -110,7 +112,8 @@ class DocumentPanel(QFrame):
             f"QFrame#documentPanel {{ background: {tokens().panel}; border: none;"
             f" border-right: 1px solid {tokens().line}; }}"
         )
-        self._waiting: list[tuple[int, TextLine]] = []
+        self._waiting: deque[tuple[int, TextLine]] = deque()
+        self._formats: dict[tuple[Role, bool], QTextCharFormat] = {}
         self.shown: DocumentView | None = None
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 9, 1, 0)
@@ -220,7 +223,12 @@ class DocumentPanel(QFrame):
             State.DAMAGED: (TextLine(view.sentence, 0, Role.WARNING),),
             State.SHOWN: view.lines or (TextLine("This document has no content.", 0, Role.CONTEXT),),
         }[view.state]
-        self._waiting = list(enumerate(lines))
+        if len(lines) > MAX_LINES:
+            left_out = TextLine(
+                f"{len(lines) - MAX_LINES} more lines: `medviewer inspect` prints them", 0, Role.WARNING
+            )
+            lines = (*lines[:MAX_LINES], left_out)
+        self._waiting = deque(enumerate(lines))
         self._write_some()
         if self._waiting:
             self._writer.start()
@@ -252,28 +260,36 @@ class DocumentPanel(QFrame):
         return self.shown is not None and line in self.shown.targets
 
     def _write_some(self) -> None:
-        some, self._waiting = self._waiting[:_CHUNK], self._waiting[_CHUNK:]
+        until = time.monotonic() + _WRITE_S
+        while self._waiting:
+            self._write_lines([self._waiting.popleft() for _ in range(min(_CHUNK, len(self._waiting)))])
+            if time.monotonic() > until:
+                return
+        self._writer.stop()
+
+    def _write_lines(self, some: Sequence[tuple[int, TextLine]]) -> None:
         cursor = QTextCursor(self.text.document())
         cursor.movePosition(QTextCursor.MoveOperation.End)
         cursor.beginEditBlock()
         for number, line in some:
-            if number:
-                cursor.insertBlock()
             space = QTextBlockFormat()
-            space.setTextIndent(0)
             space.setLeftMargin(14.0 * line.depth)
             space.setTopMargin(6.0 if line.role is Role.HEADING else 0.0)
-            cursor.setBlockFormat(space)
+            if number:
+                cursor.insertBlock(space)
+            else:
+                cursor.setBlockFormat(space)
             cursor.insertText(_shown_text(line), self._format(line, number))
         cursor.endEditBlock()
-        if not self._waiting:
-            self._writer.stop()
 
     def _format(self, line: TextLine, number: int) -> QTextCharFormat:
-        made = QTextCharFormat()
+        leads = self.shown is not None and number in self.shown.leads
+        known = self._formats.get((line.role, leads))
+        if known is not None:
+            return known
+        made = self._formats[line.role, leads] = QTextCharFormat()
         points = {Role.TITLE: 12, Role.CONTEXT: 9}.get(line.role, 10)
         made.setFont(ui_font(points, line.role in (Role.TITLE, Role.HEADING)))
-        leads = self.shown is not None and number in self.shown.leads
         made.setForeground(colour("accent" if leads else _INK[line.role]))
         return made
 

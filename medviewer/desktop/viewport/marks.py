@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medviewer.formats.catalog import Stack
-from medviewer.formats.dicom.document import ImageReference
-from medviewer.formats.dicom.sr import Graphic
-from medviewer.formats.dicom.sr_measurements import Measurement
 from medviewer.volume.grid import Grid
 from medviewer.volume.plane import PlaneAxes
+
+if TYPE_CHECKING:
+    from medviewer.formats.catalog import Stack
+    from medviewer.formats.dicom.document import ImageReference
+    from medviewer.formats.dicom.sr import Graphic
+    from medviewer.formats.dicom.sr_measurements import Measurement
 
 Points = NDArray[np.float64]
 
@@ -218,6 +221,34 @@ def smooth(points: Points, steps: int = 8) -> Points:
     curve = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
     made: Points = np.vstack([curve.transpose(1, 0, 2).reshape(-1, points.shape[1]), points[-1:]])
     return made
+
+
+class MarksIndex:
+    """Finds the marks that may lie in a cut without looking at all of them."""
+
+    def __init__(self, marks: Sequence[Mark]) -> None:
+        self._of_slice: dict[int, list[Mark]] = {}
+        self._in_patient = [mark for mark in marks if mark.slice_k is None]
+        for mark in marks:
+            if mark.slice_k is not None:
+                self._of_slice.setdefault(mark.slice_k, []).append(mark)
+        ends = [_ends(mark) for mark in self._in_patient]
+        self._low = np.array([low for low, _ in ends]).reshape(-1, 3)
+        self._high = np.array([high for _, high in ends]).reshape(-1, 3)
+
+    def near(self, through: int, position: int) -> list[Mark]:
+        """Marks whose extent along an array axis meets a cut."""
+        found = list(self._of_slice.get(position, ())) if through == 0 else []
+        met = (self._low[:, through] <= position + HALF_CUT) & (self._high[:, through] >= position - HALF_CUT)
+        return found + [self._in_patient[n] for n in np.flatnonzero(met)]
+
+
+def _ends(mark: Mark) -> tuple[Points, Points]:
+    """Least and greatest index that a mark reaches."""
+    if mark.shape == "ELLIPSOID":
+        reach = np.sqrt((mark.points_kji[1:] ** 2).sum(axis=0))
+        return mark.points_kji[0] - reach, mark.points_kji[0] + reach
+    return mark.points_kji.min(axis=0), mark.points_kji.max(axis=0)
 
 
 def in_cut(mark: Mark, axes: PlaneAxes, size_kji: tuple[int, int, int], position: int) -> Drawn | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -10,7 +9,7 @@ from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen
 
 from medviewer.desktop.theme import colour
 from medviewer.desktop.viewport.drawing import LINE, TextCache
-from medviewer.desktop.viewport.marks import Drawn, Mark, in_cut
+from medviewer.desktop.viewport.marks import Drawn, Mark, MarksIndex, in_cut
 
 if TYPE_CHECKING:
     from medviewer.desktop.viewport.plane_view import PlaneViewport
@@ -21,40 +20,55 @@ MEASURED = QColor("#F0E442")
 _WIDTH, _CHOSEN_WIDTH, _ARM = 1.5, 2.6, 5.0
 #: Points of a line that are drawn; longer ones are thinned out to this.
 _MOST_POINTS = 20_000
+#: Marks of one cut whose words are written.
+_MOST_LABELS = 200
 
 
-def draw_marks(painter: QPainter, view: PlaneViewport, cache: TextCache) -> None:
-    """Draw the session's marks that lie in the view's cut, and the star of a key image."""
-    session, volume = view.session, view.volume
-    if volume is None:
-        return
-    painter.save()
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
-    taken = _corner_texts(view)
-    labels: list[tuple[Mark, QPointF]] = []
-    for mark in session.marks:
-        drawn = in_cut(mark, view.axes, volume.size_kji, view.position)
-        if drawn is None:
-            continue
-        if mark.shape == "TEXT":
-            _write_in_box(painter, view, cache, mark, drawn, taken)
-            continue
-        path = _path(drawn, view)
-        chosen = session.chosen_mark is not None and mark.owner == session.chosen_mark
-        _stroke(painter, path, mark, chosen)
-        if mark.label:
-            box = path.boundingRect()
-            labels.append((mark, QPointF(box.right() + 6, box.top() - 2)))
-    for mark, at in labels:
-        _write(painter, view, cache, mark, at, taken)
-    if view.axes.through == 0 and view.show_text:
-        said = []
-        if view.position in session.key_slices:
-            said.append(("★ Key image", session.key_slices[view.position]))
-        if session.presented is not None:
-            said.append(("Presentation state", session.presented.state.label or session.presented.state.description))
-        _say_on_top(painter, view, cache, said)
-    painter.restore()
+class MarksLayer:
+    """Keeps what of the session's marks lies in the shown cut, as paths on the screen."""
+
+    def __init__(self) -> None:
+        self._marks: tuple[Mark, ...] = ()
+        self._index = MarksIndex(())
+        self._key: object = None
+        self._paths: list[tuple[Mark, Drawn, QPainterPath]] = []
+
+    def draw(self, painter: QPainter, view: PlaneViewport, cache: TextCache) -> None:
+        """Draw the marks that lie in the view's cut, and what is to be said about the slice."""
+        session = view.session
+        if view.volume is None:
+            return
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
+        taken = _corner_texts(view)
+        labels: list[tuple[Mark, QPointF]] = []
+        for mark, drawn, path in self._in_sight(view, view.volume.size_kji):
+            if mark.shape == "TEXT":
+                _write_in_box(painter, view, cache, mark, drawn, taken)
+                continue
+            chosen = session.chosen_mark is not None and mark.owner == session.chosen_mark
+            _stroke(painter, path, mark, chosen)
+            if mark.label:
+                box = path.boundingRect()
+                labels.append((mark, QPointF(box.right() + 6, box.top() - 2)))
+        for mark, at in labels[:_MOST_LABELS]:
+            _write(painter, view, cache, mark, at, taken)
+        if view.axes.through == 0 and view.show_text:
+            _say_on_top(painter, view, cache)
+        painter.restore()
+
+    def _in_sight(self, view: PlaneViewport, size_kji: tuple[int, int, int]) -> list[tuple[Mark, Drawn, QPainterPath]]:
+        marks = view.session.marks
+        if marks is not self._marks:
+            self._marks, self._index, self._key = marks, MarksIndex(marks), None
+        key = (view.axes, view.position, view.placing, size_kji)
+        if key != self._key:
+            self._key, self._paths = key, []
+            for mark in self._index.near(view.axes.through, view.position):
+                drawn = in_cut(mark, view.axes, size_kji, view.position)
+                if drawn is not None:
+                    self._paths.append((mark, drawn, _path(drawn, view)))
+        return self._paths
 
 
 def _corner_texts(view: PlaneViewport) -> list[QRectF]:
@@ -148,11 +162,16 @@ def _nearest(box: QRectF, point: QPointF) -> QPointF:
     return QPointF(min(max(point.x(), box.left()), box.right()), min(max(point.y(), box.top()), box.bottom()))
 
 
-def _say_on_top(painter: QPainter, view: PlaneViewport, cache: TextCache, said: Sequence[tuple[str, str]]) -> None:
+def _say_on_top(painter: QPainter, view: PlaneViewport, cache: TextCache) -> None:
     """ "★ Key image: For Referring Provider", "Presentation state: PET" below the upper orientation letter."""
-    ratio = view.devicePixelRatioF()
-    room = view.width() - 2 * 190
+    session, ratio = view.session, view.devicePixelRatioF()
+    said: list[tuple[str, str]] = []
+    if view.position in session.key_slices:
+        said.append(("★ Key image", session.key_slices[view.position]))
+    if session.presented is not None:
+        state = session.presented.state
+        said.append(("Presentation state", state.label or state.description))
     for n, (what, title) in enumerate(said):
-        words = f"{what}: {title}" if title and room > 180 else what
+        words = f"{what}: {title}" if title and view.width() > 560 else what
         picture = cache.line(words if len(words) <= 60 else f"{words[:59]}…", MEASURED, 10, True, ratio)
         painter.drawPixmap(QPointF((view.width() - picture.width() / ratio) / 2, 30.0 + n * (LINE + 2)), picture)

@@ -35,7 +35,7 @@ from medviewer.desktop.viewport.drags import CLICK_PX, DRAGS, Drag, Pointer, pan
 from medviewer.desktop.viewport.grey import GreySource
 from medviewer.desktop.viewport.laid_layer import LaidLayer, draw_dose_legend
 from medviewer.desktop.viewport.layers import OverlayLayer
-from medviewer.desktop.viewport.marks_layer import draw_marks
+from medviewer.desktop.viewport.marks_layer import MarksLayer
 from medviewer.desktop.viewport.overlay import box_in_cut, screen_rectangle
 from medviewer.desktop.viewport.placing import Placing
 from medviewer.desktop.viewport.wheel import Wheel, turn
@@ -81,6 +81,7 @@ class PlaneViewport(QWidget):
         self._placing: Placing | None = None
         self._base = BasePicture(source)
         self._overlay = OverlayLayer()
+        self._marks = MarksLayer()
         self._laid = LaidLayer()
         self._draft: Draft | None = None
         self._pointer: QPointF | None = None
@@ -281,7 +282,7 @@ class PlaneViewport(QWidget):
                 self._laid.draw(painter, self._session.laid, volume, self._axes, self.position, placing)
             self._overlay.draw(painter, self._session, self._axes, self.position, placing)
             if self._session.marks or self._session.key_slices or self._session.presented is not None:
-                draw_marks(painter, self, self._texts)
+                self._marks.draw(painter, self, self._texts)
         if self._draft is not None:
             drawing.draw_draft(painter, self._draft, placing, self._session)
         if self.show_crosshair:
