@@ -48,6 +48,8 @@ def why_not(stack: Stack, use: Use) -> str | None:
         return "these voxels are interpolated; mark the images as they were acquired"
     if not stack.grid.oriented and use in (Use.SUGGESTION, Use.DICOM_MASK):
         return "the file gives no orientation: nobody knows which side is left"
+    if use is Use.SUGGESTION and not stack.grid.is_orthogonal:
+        return f"models know upright images only ({_without_grid(stack)})"
     if use is Use.VOLUME_FILE and stack.is_colour:
         return "colours would be lost"
     if use is Use.DICOM_MASK:

@@ -167,8 +167,10 @@ class StackText:
 
     Dates are DICOM's YYYYMMDD, times HHMMSS. `patient_name` holds all groups in the file's order, joined by "=".
     `guessed` is True where the character set of a text was guessed.
-    `calibration` says what a millimetre of a projection or ultrasound picture means ("at detector", "magn. 1.07",
-    "calibrated: fiducial", "US region"); "" where a millimetre is one of the patient's, or there is none.
+    `view` is the View Position ("PA", "MLO"), `patient_orientation` says where rows and columns point where there are
+    no direction cosines ("A", "F"). `calibration` says what a millimetre of a projection or ultrasound picture means
+    ("at detector", "magn. 1.07", "calibrated: fiducial", "US region"); "" where a millimetre is one of the patient's,
+    or there is none.
     """
 
     patient_name: str = ""
@@ -192,6 +194,8 @@ class StackText:
     model: str = ""
     body_part: str = ""
     laterality: str = ""
+    view: str = ""
+    patient_orientation: tuple[str, ...] = ()
     patient_position: str = ""
     contrast_agent: str = ""
     thickness_mm: float | None = None

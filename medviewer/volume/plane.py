@@ -114,6 +114,23 @@ class PlaneAxes:
         )
 
 
+_OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "H": "F", "F": "H"}
+
+
+def edge_letters_of_text(patient_orientation: Sequence[str]) -> tuple[str, str, str, str]:
+    """Letters at the top, right, bottom and left edge from Patient Orientation (0020,0020); empty where it is unclear.
+
+    Its two values say where the rows point (to the right edge) and where the columns point (down).
+    """
+    if len(patient_orientation) != 2:
+        return "", "", "", ""
+    right, down = (value.strip().upper() for value in patient_orientation)
+    if not right or not down or set(right + down) - set(_OPPOSITE) or max(len(right), len(down)) > 3:
+        return "", "", "", ""
+    left, up = ("".join(_OPPOSITE[letter] for letter in value) for value in (right, down))
+    return up, right, down, left
+
+
 def acquired_plane() -> PlaneAxes:
     """The plane in which the slices were stored: rows down, columns to the right."""
     return PlaneAxes(PlaneName.ACQUIRED, through=0, down=1, right=2, flip_down=False, flip_right=False)

@@ -91,6 +91,7 @@ def test_pictures_without_position_carry_no_planes(tmp_path: Path) -> None:
 def test_a_tilted_stack_becomes_upright_with_air_beside_it(tmp_path: Path) -> None:
     stack = tilted(tmp_path, 15.0)
     assert is_resampled(stack) and why_not(stack, Use.PLANES) is None and why_not(stack, Use.VOLUME_FILE) is None
+    assert "upright images only" in (why_not(stack, Use.SUGGESTION) or "") and why_not(stack, Use.MARKS) is None
     volume = load_volume(stack)
     described, made = straightened(stack, volume)
     assert made.grid is not None and made.grid.is_orthogonal and described.grid == made.grid

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medviewer.volume.grid import Grid
-from medviewer.volume.plane import PlaneName, nearest_plane, plane_axes
+from medviewer.volume.plane import PlaneName, edge_letters_of_text, nearest_plane, plane_axes
 
 AXIAL = (1, 0, 0, 0, 1, 0, 0, 0, 1)
 CORONAL = (1, 0, 0, 0, 0, -1, 0, 1, 0)
@@ -62,3 +62,10 @@ def test_without_geometry_only_the_acquired_plane_exists_and_has_no_letters() ->
     axes = plane_axes(None, PlaneName.CORONAL)
     assert axes.name is PlaneName.ACQUIRED
     assert axes.edge_letters(None) == ("", "", "", "")
+
+
+def test_letters_of_a_radiograph_come_from_its_patient_orientation() -> None:
+    assert edge_letters_of_text(("L", "F")) == ("H", "L", "F", "R")
+    assert edge_letters_of_text(("A", "FR")) == ("HL", "A", "FR", "P")
+    for unclear in ((), ("L",), ("L", ""), ("X", "F"), ("<b>", "F"), ("L", "F", "A")):
+        assert edge_letters_of_text(unclear) == ("", "", "", "")

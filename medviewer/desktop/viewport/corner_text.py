@@ -203,6 +203,8 @@ def series_lines(stack: Stack | None, volume: Volume, state: ViewState) -> tuple
         description = text.series_description or text.protocol
         lines.append(_cut(": ".join(part for part in (series, description) if part)))
         lines.append(_cut(stack.name))
+        view = " ".join(part for part in (text.laterality, text.view) if part)
+        lines.append("" if view in stack.name else _cut(view))
         lines += state.notes
     lines.append(f"{'Image' if acquired else 'Cut'} {state.position + 1} / {total}")
     if grid is None and stack is not None and acquired and state.position < len(stack.frames):

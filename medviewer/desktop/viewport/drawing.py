@@ -17,7 +17,7 @@ from medviewer.desktop.viewport.overlay import premultiplied
 from medviewer.desktop.viewport.placing import Placing
 from medviewer.formats.catalog import StackKind
 from medviewer.volume.grid import Grid
-from medviewer.volume.plane import PlaneName, nearest_plane, plane_axes
+from medviewer.volume.plane import PlaneName, edge_letters_of_text, nearest_plane, plane_axes
 from medviewer.volume.volume import Volume
 
 if TYPE_CHECKING:
@@ -181,7 +181,10 @@ def directions_of(stack: Stack | None, volume: Volume | None) -> Grid | None:
 
 def _draw_letters(painter: QPainter, view: PlaneViewport, cache: TextCache, ratio: float) -> None:
     volume = view.volume
-    letters = view.axes.edge_letters(directions_of(view.session.stack, volume))
+    grid = directions_of(view.session.stack, volume)
+    letters = view.axes.edge_letters(grid)
+    if grid is None and view.session.stack is not None and view.axes.through == 0:
+        letters = edge_letters_of_text(view.session.stack.text.patient_orientation)
     width, height = view.width(), view.height()
     for letter, side in zip(letters, ("top", "right", "bottom", "left"), strict=True):
         if not letter:

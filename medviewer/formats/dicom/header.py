@@ -560,6 +560,8 @@ def _stack_text(data: Elements) -> tuple[StackText, tuple[Quality, ...]]:
         model=words(T.MODEL),
         body_part=data.text(T.BODY_PART)[:64],
         laterality=data.text(T.IMAGE_LATERALITY) or data.text(T.LATERALITY),
+        view=data.text(T.VIEW_POSITION)[:16],
+        patient_orientation=data.texts(T.PATIENT_ORIENTATION)[:2],
         patient_position=data.text(T.PATIENT_POSITION)[:16],
         contrast_agent=words(T.CONTRAST_AGENT),
         thickness_mm=thickness if thickness is not None and thickness > 0 else None,

@@ -29,13 +29,17 @@ def _colour(stack: Stack) -> str:
     return "colour" if stack.is_colour else "grey"
 
 
+def _view(stack: Stack) -> str:
+    return " ".join(part for part in (stack.text.laterality, stack.text.view) if part)
+
+
 def _text(name: str) -> Callable[[Stack], str]:
     return lambda stack: str(getattr(stack.text, name) or "")
 
 
 #: What may tell two stacks apart, in the order in which it is said.
 _FACTS: tuple[Callable[[Stack], str], ...] = (
-    _size, _spacing, _colour, _text("laterality"), _text("kernel"), _text("contrast_agent"),
+    _view, _size, _spacing, _colour, _text("kernel"), _text("contrast_agent"),
     lambda stack: _KINDS[stack.kind],
     lambda stack: "inverted" if stack.inverted else "",
 )  # fmt: skip
