@@ -117,15 +117,19 @@ def stored(context: Mapping[str, Any]) -> Callable[[], Stack]:
 
 
 def _values(volume: Volume) -> NDArray[np.generic]:
+    """Values in place as int16 where they fit, else as float32."""
     voxels = volume.voxels
     slope, intercept = volume.rescale_of(0)
-    if not (volume.has_one_rescale and volume.is_whole and slope == 1 and voxels.dtype == np.int16):
+    if not (volume.has_one_rescale and volume.is_whole and slope == 1 and voxels.dtype in (np.int16, np.uint16)):
         return volume.values()
-    outermost = int(voxels.min() if intercept < 0 else voxels.max()) + intercept
-    if not -32768 <= outermost <= 32767:
+    ends = (-32768, 32767) if voxels.dtype == np.int16 else (0, 65535)
+    least = int(voxels.min()) if ends[0] + intercept < -32768 else ends[0]
+    greatest = int(voxels.max()) if ends[1] + intercept > 32767 else ends[1]
+    if least + intercept < -32768 or greatest + intercept > 32767:
         return volume.values()
-    np.add(voxels, np.int16(intercept), out=voxels)
-    return voxels
+    values = voxels.view(np.int16)
+    np.add(values, np.int16(intercept), out=values)
+    return values
 
 
 def _status(key: str) -> float | None:
