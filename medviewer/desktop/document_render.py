@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medviewer.desktop.documents import Opened, marks_of_opened, read_object, slices_of_opened, speaks_of
+from medviewer.desktop.opened_document import Opened, marks_of_opened, read_object, slices_of_opened, speaks_of
 from medviewer.desktop.presentation import presented_frame, presented_graphics
 from medviewer.errors import Refused
 from medviewer.formats.catalog import Stack

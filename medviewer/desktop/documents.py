@@ -7,139 +7,37 @@ away. Files are read by jobs. What belongs to images that are not open is said, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QObject
 
+from medviewer.desktop.opened_document import (
+    TITLES,
+    Opened,
+    marks_of_opened,
+    read_object,
+    slices_of_opened,
+    speaks_of,
+)
 from medviewer.desktop.panels.document import DocumentPanel, DocumentView, State
-from medviewer.desktop.presentation import marks_of_state, slices_of_state
 from medviewer.desktop.presenter import Presenter
 from medviewer.desktop.services import Services
 from medviewer.desktop.session import Changes, ReadingSession
-from medviewer.desktop.viewport.marks import Frames, Mark, label_of, marks_of, place_of
+from medviewer.desktop.viewport.marks import Frames, Mark, label_of, place_of
 from medviewer.formats.catalog import ObjectFile, Stack
 from medviewer.formats.dicom.document import ImageReference
 from medviewer.formats.dicom.sr_text import Role, TextLine
 from medviewer.jobs import JobContext
-from medviewer.volume.grid import Grid
-
-if TYPE_CHECKING:
-    from medviewer.formats.dicom.gsps import PresentationState
-    from medviewer.formats.dicom.ko import KeySelection
-    from medviewer.formats.dicom.sr import Report
-    from medviewer.formats.dicom.sr_measurements import Measurement
 
 #: Kinds whose rows open the text panel.
 KINDS = ("SR", "KO", "PR", "PDF", "M3D", "other", "RTPLAN", "RWV", "WAVEFORM", "ANN", "MR-spectroscopy")
 
-_TITLES = {
-    "SR": "Report",
-    "KO": "Key images",
-    "PR": "Presentation state",
-    "PDF": "PDF document",
-    "M3D": "3-D model",
-    "RTPLAN": "Plan",
-}
 _SWITCHES = {
     "SR": "Measurements on the pictures",
     "KO": "Stars on the pictures",
     "PR": "Applied to the pictures",
 }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Opened:
-    """An object that was read.
-
-    Attributes:
-        found: the file.
-        lines: its text.
-        report, measurements: of a report.
-        selection: of a key object selection.
-        state: of a presentation state.
-        why_no_action: for a PDF why it cannot be opened, or None.
-        line_measurement: which measurement a line tells of.
-        line_reference: what a line points at.
-        reachable: measurements whose pictures, or whose place in the patient, are among the open files.
-    """
-
-    found: ObjectFile
-    lines: tuple[TextLine, ...]
-    report: Report | None = None
-    measurements: tuple[Measurement, ...] = ()
-    selection: KeySelection | None = None
-    state: PresentationState | None = None
-    why_no_action: str | None = None
-    line_measurement: dict[int, int] = field(default_factory=dict)
-    line_reference: dict[int, ImageReference] = field(default_factory=dict)
-    reachable: frozenset[int] = frozenset()
-
-    @property
-    def title(self) -> str:
-        """What the head of the panel says."""
-        title = next((line.text for line in self.lines if line.role is Role.TITLE), "")
-        return title or _TITLES.get(self.found.kind, self.found.kind)
-
-    @property
-    def has_marks(self) -> bool:
-        """True where there is something to show on pictures."""
-        return any(m.graphics for m in self.measurements) or self.selection is not None or self.state is not None
-
-
-def read_object(
-    found: ObjectFile, is_here: Callable[[ImageReference], bool], spaces: frozenset[str] = frozenset()
-) -> Opened:
-    """Read an object for the panel (on a worker thread).
-
-    Args:
-        found: which.
-        is_here: tells whether an object that is pointed at is among the open files.
-        spaces: frame of reference UIDs of the open files.
-
-    Raises:
-        BadInput: the file cannot be read.
-    """
-    from medviewer.formats.dicom.object_text import object_lines
-
-    if found.kind == "PR":
-        from medviewer.formats.dicom.gsps import read_presentation
-
-        return Opened(found, tuple(object_lines(found, is_here)), state=read_presentation(found.path))
-    if found.kind not in ("SR", "KO"):
-        reason = _why_no_pdf(found.path) if found.kind == "PDF" else None
-        return Opened(found, tuple(object_lines(found, is_here)), why_no_action=reason)
-    from medviewer.formats.dicom.ko import key_selection
-    from medviewer.formats.dicom.sr import read_report
-    from medviewer.formats.dicom.sr_measurements import measurements
-    from medviewer.formats.dicom.sr_text import report_lines
-
-    report = read_report(found.path)
-    measured = measurements(report) if found.kind == "SR" else ()
-    lines = tuple(report_lines(report, is_here))
-    owner = {id(item): n for n, one in enumerate(measured) for item in one.items}
-    by_measurement = {n: owner[id(line.item)] for n, line in enumerate(lines) if id(line.item) in owner}
-    by_reference = {
-        n: line.item.reference
-        for n, line in enumerate(lines)
-        if line.item is not None and line.item.reference is not None and is_here(line.item.reference)
-    }
-    selection = key_selection(report) if found.kind == "KO" else None
-    reachable = frozenset(n for n, one in enumerate(measured) if _is_reachable(one, is_here, spaces))
-    return Opened(found, lines, report, measured, selection, None, None, by_measurement, by_reference, reachable)
-
-
-def _is_reachable(one: Measurement, is_here: Callable[[ImageReference], bool], spaces: frozenset[str]) -> bool:
-    in_patient = any(g.in_patient and g.frame_of_reference_uid in spaces for g in one.graphics)
-    return in_patient or any(is_here(reference) for reference in one.references())
-
-
-def _why_no_pdf(path: Path) -> str | None:
-    from medviewer.formats.dicom.encapsulated import read_encapsulated, why_no_pdf
-
-    return why_no_pdf(read_encapsulated(path))
 
 
 class Documents(QObject):
@@ -185,7 +83,7 @@ class Documents(QObject):
             return
         catalog = self._session.catalog
         self._wanted = found.path
-        self.panel.show_document(DocumentView(found.kind, _TITLES.get(found.kind, found.kind), State.LOADING))
+        self.panel.show_document(DocumentView(found.kind, TITLES.get(found.kind, found.kind), State.LOADING))
 
         def work(_: JobContext) -> Opened:
             from medviewer.formats.dicom.object_text import instances_of
@@ -207,11 +105,11 @@ class Documents(QObject):
             self._show_panel(opened)
 
         def failed(sentence: str) -> None:
-            title = _TITLES.get(found.kind, found.kind)
+            title = TITLES.get(found.kind, found.kind)
             self.panel.show_document(DocumentView(found.kind, title, State.DAMAGED, sentence=sentence))
 
         self._services.jobs.start(
-            f"Reading the {_TITLES.get(found.kind, 'object').lower()}",
+            f"Reading the {TITLES.get(found.kind, 'object').lower()}",
             work,
             on_done=done,
             on_failed=failed,
@@ -342,6 +240,9 @@ class Documents(QObject):
         opened = self._current
         if opened is None:
             return
+        reference = opened.line_reference.get(line)
+        if reference is not None and self._open_referenced(reference):
+            return
         if line in opened.line_measurement:
             number = opened.line_measurement[line]
             measurement = opened.measurements[number]
@@ -349,8 +250,7 @@ class Documents(QObject):
                 lambda stack: place_of(measurement, stack, stack.grid) is not None,
                 lambda stack: self._go_to_measurement(opened, number, stack),
             )
-        elif line in opened.line_reference:
-            reference = opened.line_reference[line]
+        elif reference is not None:
             found = self._go(
                 lambda stack: bool(Frames.of(stack).slices_of(reference)),
                 lambda stack: self._go_to_slice(Frames.of(stack).slices_of(reference)),
@@ -359,6 +259,17 @@ class Documents(QObject):
             return
         if not found:
             self._services.say("This line does not point at a picture that can be shown.", "warn")
+
+    def _open_referenced(self, reference: ImageReference) -> bool:
+        """Open what a line points at where it is no picture: a segmentation, another report."""
+        catalog = self._session.catalog
+        objects = () if catalog is None else catalog.objects
+        found = next((o for o in objects if o.sop_instance_uid == reference.sop_instance_uid), None)
+        opener = None if found is None else self._services.object_openers.get(found.kind)
+        if found is None or opener is None or found.path in self._on:
+            return False
+        opener(found)
+        return True
 
     def _go_to_slice(self, slices: list[int]) -> None:
         if slices:
@@ -408,34 +319,6 @@ class Documents(QObject):
         from medviewer.desktop.private_files import hand_out
 
         hand_out(opened.found, self._services)
-
-
-def marks_of_opened(opened: Opened, stack: Stack, grid: Grid | None) -> tuple[list[Mark], dict[int, str]]:
-    """What an object draws on a stack: marks, and the titles of key images by slice."""
-    if opened.state is not None:
-        return marks_of_state(opened.state, stack), {}
-    if opened.selection is not None:
-        frames = Frames.of(stack)
-        return [], {k: opened.selection.title for image in opened.selection.images for k in frames.slices_of(image)}
-    verified = opened.report is not None and opened.report.is_verified
-    made = marks_of(opened.measurements, stack, grid, verified=verified)
-    return [replace(mark, owner=(opened.found.path, mark.owner)) for mark in made], {}
-
-
-def slices_of_opened(opened: Opened, stack: Stack, grid: Grid | None) -> tuple[int, ...]:
-    """Slices of a stack that an object speaks of, ascending."""
-    if opened.state is not None:
-        return tuple(sorted(slices_of_state(opened.state, stack)))
-    if opened.selection is not None:
-        return tuple(sorted(marks_of_opened(opened, stack, grid)[1]))
-    places = (place_of(measurement, stack, grid) for measurement in opened.measurements)
-    last = stack.size_kji[0] - 1
-    return tuple(sorted({k for p in places if p is not None and 0 <= (k := round(float(p[0]))) <= last}))
-
-
-def speaks_of(opened: Opened, stack: Stack) -> bool:
-    """True where a stack shows something that an object speaks of."""
-    return bool(slices_of_opened(opened, stack, stack.grid))
 
 
 def _leads(line: TextLine) -> bool:

@@ -117,8 +117,8 @@ def marks_of(measurements: Iterable[Measurement], stack: Stack, grid: Grid | Non
     frames = Frames.of(stack)
     marks: list[Mark] = []
     for number, measurement in enumerate(measurements):
-        label = label_of(measurement)
         is_ai = measurement.by_device and not verified
+        label = (*label_of(measurement), "AI, not verified") if is_ai else label_of(measurement)
         labelled: set[int | None] = set()
         for graphic in measurement.graphics:
             for mark in _marks_of(graphic, frames, stack, grid):
