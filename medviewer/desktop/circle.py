@@ -266,6 +266,7 @@ class Circle(QObject):
         )
         over.all_shown.connect(lambda path, shown: change(session, path, lambda laid: laid.with_all(shown=shown)))
         over.opacity_set.connect(lambda path, value: change(session, path, lambda laid: laid.with_opacity(value)))
+        over.isodoses_set.connect(lambda path, shown: change(session, path, lambda laid: laid.with_isodoses(shown)))
         over.close_asked.connect(lambda path: take_away(session, path))
         over.edit_asked.connect(self._edit_copy)
         self.work.view_changed.connect(self._soon.run)

@@ -25,6 +25,9 @@ Rgb = tuple[int, int, int]
 #: Doses below this share of the largest are not coloured.
 DOSE_FROM = 0.1
 
+#: Shares of the largest dose that the scale names and isodose lines follow.
+DOSE_STEPS = (0.8, 0.6, 0.4, 0.2, DOSE_FROM)
+
 #: How strongly a mask's fill and a dose cover the picture at first.
 MASK_OPACITY, DOSE_OPACITY = 0.3, 0.4
 
@@ -53,6 +56,7 @@ class LaidObject:
         parts: its segments or structures in the order of the content; none for a dose.
         hidden: indices of the parts that are not drawn.
         opacity: of fills, 0 to 1.
+        isodoses: of a dose: draw the lines of equal dose too.
     """
 
     overlay: Overlay
@@ -60,6 +64,7 @@ class LaidObject:
     parts: tuple[Part, ...] = ()
     hidden: frozenset[int] = field(default_factory=frozenset)
     opacity: float = MASK_OPACITY
+    isodoses: bool = False
 
     def with_part(self, index: int, *, shown: bool) -> LaidObject:
         """The same with one part shown or hidden."""
@@ -69,6 +74,10 @@ class LaidObject:
         """The same with all parts shown or hidden; a dose has itself as its only part."""
         everything = frozenset(range(max(1, len(self.parts))))
         return replace(self, hidden=frozenset() if shown else everything)
+
+    def with_isodoses(self, shown: bool) -> LaidObject:
+        """The same with or without lines of equal dose."""
+        return replace(self, isodoses=shown)
 
     def with_opacity(self, opacity: float) -> LaidObject:
         """The same with fills that cover the picture more or less, 0 to 1."""
@@ -87,7 +96,7 @@ def laid_object(overlay: Overlay, summary: str, grid: Grid | None) -> LaidObject
             for n, s in enumerate(content.structures)
         ]
         return LaidObject(overlay, summary, tuple(parts))
-    return LaidObject(overlay, summary, opacity=DOSE_OPACITY)
+    return LaidObject(overlay, f"{overlay.kind} - {content.summary}", opacity=DOSE_OPACITY)
 
 
 def _segment_part(index: int, segment: LaidSegment, grid: Grid | None, kind: str) -> Part:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFrame, QScrollArea, QSlider, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QFrame, QScrollArea, QSlider, QToolButton, QVBoxLayout, QWidget
 
 from medviewer.desktop.laid import LaidObject
 from medviewer.desktop.panels.parts import STEP, Card, ElidedLabel, button, hairline, label, row
@@ -24,6 +24,7 @@ class OverlaysCard(Card):
     part_shown = Signal(Path, int, bool)
     all_shown = Signal(Path, bool)
     opacity_set = Signal(Path, float)
+    isodoses_set = Signal(Path, bool)
     close_asked = Signal(Path)
     edit_asked = Signal(Path)
 
@@ -53,6 +54,7 @@ class OverlaysCard(Card):
         block.part_shown.connect(lambda index, shown: self.part_shown.emit(path, index, shown))
         block.all_shown.connect(lambda shown: self.all_shown.emit(path, shown))
         block.opacity_set.connect(lambda value: self.opacity_set.emit(path, value))
+        block.isodoses.toggled.connect(lambda shown: self.isodoses_set.emit(path, shown))
         block.close_asked.connect(lambda: self.close_asked.emit(path))
         block.edit_asked.connect(lambda: self.edit_asked.emit(path))
         self._list.addWidget(block)
@@ -102,6 +104,9 @@ class ObjectBlock(QWidget):
         self.edit = button("Edit a copy", "", "Add these segments to the ones that you draw", self.edit_asked.emit)
         self.edit.setVisible(kind != "RTDOSE")
         foot.addWidget(self.edit)
+        self.isodoses = QCheckBox("Isodose lines")
+        self.isodoses.setVisible(kind == "RTDOSE")
+        foot.addWidget(self.isodoses)
         column.addLayout(foot)
         for sentence, role in (
             *((note, "dim") for note in laid.overlay.notes),
@@ -117,6 +122,9 @@ class ObjectBlock(QWidget):
         count = max(1, len(self.lines))
         self._eye.setIcon(icon("eye-outline" if len(laid.hidden) < count else "eye-off-outline"))
         self._eye.setToolTip("Hide all" if len(laid.hidden) < count else "Show all")
+        self.isodoses.blockSignals(True)
+        self.isodoses.setChecked(laid.isodoses)
+        self.isodoses.blockSignals(False)
         self.slider.blockSignals(True)
         self.slider.setValue(round(100 * laid.opacity))
         self.slider.blockSignals(False)

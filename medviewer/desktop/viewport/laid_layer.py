@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QPen
 
-from medviewer.desktop.contours import outlines
-from medviewer.desktop.laid import DOSE_FROM, LaidObject, dose_colours
+from medviewer.desktop.laid import DOSE_FROM, DOSE_STEPS, LaidObject, dose_colours
+from medviewer.desktop.viewport.level_lines import level_lines, mask_lines, path_of_pieces
 from medviewer.desktop.viewport.overlay import crop_in_cut, path_of
 from medviewer.desktop.viewport.placing import Placing
 from medviewer.formats.contours import FLAT, LaidContours
-from medviewer.formats.dicom.dose import Dose, dose_text
+from medviewer.formats.dicom.dose import Dose
 from medviewer.formats.dose_cut import dose_in_cut
 from medviewer.formats.laid import INSIDE, LaidSegments
 from medviewer.volume.plane import PlaneAxes
@@ -100,6 +100,8 @@ class LaidLayer:
         elif volume.grid is not None and not laid.hidden:
             values = dose_in_cut(content, volume.grid, axes, position)
             self._fills.append(_Fill(_dose_image(values, content.largest, laid.opacity), (0, 0), smooth=True))
+            if laid.isodoses:
+                self._strokes += _isodoses(values, content.largest)
 
     def _masks(self, laid: LaidObject, content: LaidSegments, axes: PlaneAxes, position: int) -> None:
         for n, segment in enumerate(content.segments):
@@ -115,13 +117,14 @@ class LaidLayer:
             self._fills.append(_Fill(_image(shares, table), corner))
             mask = shares >= INSIDE
             if mask.any():
-                self._strokes.append(_Stroke(path_of(outlines(mask, corner)), QColor(*rgb)))
+                self._strokes.append(_Stroke(path_of_pieces(mask_lines(mask, corner)), QColor(*rgb)))
 
 
 def _pen(ink: QColor) -> QPen:
     pen = QPen(ink, OUTLINE)
     pen.setCosmetic(True)
     pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+    pen.setCapStyle(Qt.PenCapStyle.RoundCap)
     return pen
 
 
@@ -152,6 +155,16 @@ def _dose_image(values: NDArray[np.float32], largest: float, opacity: float) -> 
     alphas = np.where(np.arange(256) >= 255 * DOSE_FROM, opacity, 0.0)
     table = _table(alphas, dose_colours().astype(np.float64))
     return _image(np.minimum(levels, np.float32(255)).astype(np.uint8), table)
+
+
+def _isodoses(values: NDArray[np.float32], largest: float) -> list[_Stroke]:
+    """Lines of equal dose in their colours of the scale, traced on every second pixel."""
+    coarse = np.fmax(values[::2, ::2], np.float32(0))
+    strokes = []
+    for share in DOSE_STEPS:
+        path = path_of_pieces(level_lines(coarse, share * largest) * 2)
+        strokes.append(_Stroke(path, QColor(*dose_colours()[round(255 * share)].tolist())))
+    return strokes
 
 
 # -- contours ----------------------------------------------------------------------------------------------------------
@@ -246,7 +259,7 @@ def draw_dose_legend(painter: QPainter, view: PlaneViewport, cache: TextCache) -
     painter.fillRect(QRectF(left - 1, top - 1, 12, height + 2), QColor(0, 0, 0, 180))
     painter.drawImage(QRectF(left, top, 10, height), image)
     ink = QColor("#f2f4f7")
-    for share in (1.0, 0.8, 0.6, 0.4, 0.2, DOSE_FROM):
+    for share in (1.0, *DOSE_STEPS):
         y = top + (1 - share) / (1 - DOSE_FROM) * height
         painter.fillRect(QRectF(left - 4, y - 0.5, 4, 1), ink)
         text = f"{share * dose.largest:.{1 if dose.largest >= 10 else 2}f}"
@@ -259,9 +272,3 @@ def draw_dose_legend(painter: QPainter, view: PlaneViewport, cache: TextCache) -
         if title is not None:
             w, h = title.width() / ratio, title.height() / ratio
             painter.drawPixmap(QPointF(left + 12 - w, top - 8 - (2 - n) * h), title)
-
-
-def dose_summary(laid: LaidObject) -> str:
-    """ "62.1 Gy max" of a dose; "" for other objects."""
-    content = laid.overlay.content
-    return f"{dose_text(content.largest, content.unit)} max" if isinstance(content, Dose) else ""
