@@ -89,6 +89,8 @@ class PixelLayout:
     """How the pixels of a file are stored (PS3.3 C.7.6.3). One instance is shared by all frames of equal layout.
 
     `float_bits` is 32 or 64 for (Double) Float Pixel Data, else 0. `transfer_syntax` is the UID.
+    `signed_by_stream` is True where the header calls the pixels unsigned and their JPEG 2000 code stream signed (see
+    `dicom.stream_sign`).
     """
 
     rows: int
@@ -103,6 +105,7 @@ class PixelLayout:
     frames: int
     transfer_syntax: str
     float_bits: int = 0
+    signed_by_stream: bool = False
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
@@ -316,7 +319,8 @@ class Stack:
             raise IndexError(f"time {time} of {self.times}")
         n = self.size_kji[0]
         frames = self.frames[time * n : (time + 1) * n]
-        return replace(self, id=f"{self.id}-t{time}", kind=StackKind.VOLUME, frames=frames, times=1)
+        windows = frames[n // 2].windows or self.windows  # a phase has another one than its magnitude
+        return replace(self, id=f"{self.id}-t{time}", kind=StackKind.VOLUME, frames=frames, times=1, windows=windows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,8 @@ def digest(stack: Stack, context: JobContext | None = None) -> StackDigest:
         hashes.append(hashlib.sha256(data).hexdigest())
         if in_file_order:
             kept[frame.frame] = data
+        if frame.layout is not None and frame.layout.signed_by_stream:
+            values = values.view(values.dtype.str.replace("i", "u"))  # what is stored is what the header says
         if frame.tile is None:
             sums.add(values, frame.slope, frame.intercept, frame.table)
         elif frame.path not in mosaics:  # the sums of a mosaic are those of the picture as stored

@@ -22,7 +22,7 @@ SENTENCES: dict[str, str] = {
     "no-spacing": "The size of a pixel is unknown: nothing can be measured in millimetres.",
     "imager-spacing": "Millimetres are those of the detector, not of the patient: the beam enlarges.",
     "bad-orientation": "The stored direction of the image is impossible, so it is shown without geometry.",
-    "bad-rescale": "The stored rescale makes no sense: stored values are shown instead of the unit.",
+    "bad-rescale": "What the header says of the values makes no sense: the values that are shown are named here.",
     "bad-window": "The stored window makes no sense: an automatic one is shown.",
     "bad-overlay": "An overlay graphic of the file is damaged and is not drawn.",
     "lossy": "The pixels were compressed with loss: fine detail may be gone or invented.",

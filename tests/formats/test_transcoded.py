@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from pydicom.uid import UID, ExplicitVRBigEndian
 
 from medviewer.formats.catalog import Stack
 from medviewer.formats.dicom.pixels import read_stored
+from medviewer.formats.digest import digest
+from medviewer.formats.load import load_volume
 from medviewer.formats.scan import scan
 from tests.formats import samples
 
@@ -157,3 +160,18 @@ def test_eight_bits_of_jpeg_where_sixteen_are_allocated(tmp_path: Path) -> None:
     found = values_of(encapsulated(data, [buffer.getvalue()], "1.2.840.10008.1.2.4.50", tmp_path / "wide.dcm"))[0]
     buffer.seek(0)
     assert found.dtype == np.uint16 and np.abs(found.astype(int) - np.asarray(image.open(buffer))).max() <= 1
+
+
+def test_a_signed_code_stream_under_an_unsigned_header_is_shown_signed(tmp_path: Path) -> None:
+    """Hashes and sums keep to the header, which defines stored values; the picture does not wrap, and it is said."""
+    openjpeg = pytest.importorskip("openjpeg.utils")
+    picture = hills(16, signed=True)
+    stream = bytes(openjpeg.encode_array(picture, bits_stored=16, photometric_interpretation=2))
+    data = samples.picture(picture.view("u2"), RescaleIntercept=0)
+    path = encapsulated(data, [stream], "1.2.840.10008.1.2.4.90", tmp_path / "sign.dcm")
+    stack = the_stack(path)
+    assert stack.dtype == "int16" and "bad-rescale" in stack.codes
+    assert np.array_equal(load_volume(stack).voxels[0], picture)
+    found = digest(stack)
+    assert found.sha256 == hashlib.sha256(picture.tobytes()).hexdigest()
+    assert (found.low, found.high) == (picture.view("u2").min(), picture.view("u2").max())

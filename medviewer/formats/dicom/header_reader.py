@@ -14,6 +14,7 @@ from medviewer.formats.dicom import tags as T
 from medviewer.formats.dicom.elements import Header, HeaderFault, NeedMore, Span, parse_header
 from medviewer.formats.dicom.header import ImageFile, read_file_header
 from medviewer.formats.dicom.pattern import Pattern, make
+from medviewer.formats.dicom.stream_sign import with_stream_sign
 
 #: Kinds of headers that are remembered, the last ones used.
 _KEPT = 12
@@ -57,7 +58,7 @@ class HeaderReader:
             if n:
                 self._patterns.insert(0, self._patterns.pop(n))
             try:
-                return read_file_header(path, header, size, pattern.memory.take)
+                return _signed(path, header, read_file_header(path, header, size, pattern.memory.take))
             except Exception:  # said with care below
                 break
         return self._read_with_care(path, start, size)
@@ -68,7 +69,7 @@ class HeaderReader:
         result = read_file_header(path, header, size)
         if isinstance(result, ImageFile) and len(buffer) <= _MOST_KEPT:
             self._learn(buffer, spans, header)
-        return result
+        return _signed(path, header, result)
 
     def _learn(self, buffer: bytes, spans: list[Span], header: Header) -> None:
         made = make(buffer, spans, header)
@@ -84,6 +85,10 @@ class HeaderReader:
         del self._patterns[_KEPT:]
         reach = max((p.reach for p in self._patterns if p.reach <= _MOST_READ), default=_FIRST_READ) + _SLACK
         self.first_read = max(_LEAST_READ, -(-reach // 4096) * 4096)
+
+
+def _signed(path: Path, header: Header, result: ImageFile | ObjectFile) -> ImageFile | ObjectFile:
+    return with_stream_sign(path, header, result) if isinstance(result, ImageFile) else result
 
 
 def read_header(path: Path, start: bytes, size: int, spans: list[Span] | None = None) -> tuple[bytes, Header]:
