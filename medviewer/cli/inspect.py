@@ -11,6 +11,7 @@ from typing import Any
 
 from medviewer.cli.object_words import add_words, object_words
 from medviewer.cli.output import context_for_terminal, print_json
+from medviewer.formats.carry import Use, why_not
 from medviewer.formats.catalog import Catalog, Quality, Stack
 from medviewer.formats.digest import FailedFrame, StackDigest, as_skipped, digest
 from medviewer.formats.object_facts import add_facts, object_facts, with_facts
@@ -136,7 +137,8 @@ def catalog_document(catalog: Catalog, digests: dict[str, StackDigest], *, with_
 def stack_document(stack: Stack, found: StackDigest | None, *, with_frames: bool) -> dict[str, Any]:
     """STACK of the command line's contract."""
     stack = _faulty(stack, found)
-    window = stack.windows[0] if stack.windows else None
+    plain = [window for window in stack.windows if window.table is None]  # a table's width says little
+    window = next(iter(plain or stack.windows), None)
     document: dict[str, Any] = {
         "id": stack.id,
         "kind": stack.kind.value,
@@ -159,6 +161,13 @@ def stack_document(stack: Stack, found: StackDigest | None, *, with_frames: bool
         document["transfer_syntax"] = stack.layout.transfer_syntax
     if stack.time_labels:
         document["time_labels"] = list(stack.time_labels)
+    if stack.frame_times_ms:
+        document["frame_times_ms"] = list(stack.frame_times_ms)
+    if stack.display_fps is not None:
+        document["display_fps"] = stack.display_fps
+    if stack.text.calibration:
+        document["calibration"] = stack.text.calibration
+    document["cannot"] = {use.value: reason for use in Use if (reason := why_not(stack, use)) is not None}
     if found is not None:
         document |= {"sha256": found.sha256, "min": found.low, "max": found.high, "mean": found.mean}
         if found.sha256_file is not None:

@@ -27,6 +27,8 @@ _GROUPS: tuple[tuple[tuple[str, str, str], ...], ...] = (
         ("tool-zoom", "magnify", "Zoom"),
         ("tool-scroll", "swap-vertical", "Scroll through the slices by dragging"),
         ("invert", "invert-colors", "Invert the grey scale"),
+        ("file-overlays", "layers-outline", "Overlay planes of the file"),
+        ("shutter", "camera-iris", "Shutter of the file"),
     ),
     (
         ("tool-brush", "brush", "Brush"),
@@ -39,6 +41,10 @@ _GROUPS: tuple[tuple[tuple[str, str, str], ...], ...] = (
         ("redo", "redo", "Redo"),
     ),
 )
+
+
+#: Shown only where the file has such a thing.
+_OF_FILE = ("file-overlays", "shutter")
 
 
 class TopBar(QWidget):
@@ -111,7 +117,7 @@ class TopBar(QWidget):
             button.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         if tone:
             button.setProperty("tone", tone)
-        button.setCheckable(action.startswith("tool-") or action in ("layout", "crosshair", "invert"))
+        button.setCheckable(action.startswith("tool-") or action in ("layout", "crosshair", "invert", *_OF_FILE))
         button.setProperty("plainTip", button.toolTip())
         if action != "open-files":
             button.clicked.connect(lambda: self._do(action))
@@ -162,6 +168,10 @@ class TopBar(QWidget):
                 button.setVisible(name in self._tools or name in ("window", "pan", "zoom", "scroll"))
             elif action == "invert":
                 button.setChecked(self._session.inverted)
+            elif action in _OF_FILE:
+                shown = self._session.file_overlays_shown if action == "file-overlays" else self._session.shutter_shown
+                button.setChecked(shown)
+                button.setVisible(self._actions.has(action) and self._actions.why_not(action) is None)
             if action in ("open-files", "help"):
                 continue
             reason = self._actions.why_not(action) if self._actions.has(action) else "Not available here."

@@ -16,6 +16,7 @@ from medviewer.cli.main import main
 from medviewer.desktop.main_window import MainWindow
 from medviewer.desktop.presets import first_window
 from medviewer.desktop.viewport.corner_text import ViewState, view_lines, window_text
+from medviewer.desktop.viewport.grey import averaged
 from medviewer.formats.load import load_volume
 from medviewer.formats.scan import scan
 from medviewer.volume.plane import acquired_plane
@@ -138,6 +139,7 @@ def test_overlay_planes_and_shutters_are_drawn_and_switched_by_key(qtbot, window
     data.ShutterLeftVerticalEdge, data.ShutterRightVerticalEdge = 1, 32
     data.ShutterUpperHorizontalEdge, data.ShutterLowerHorizontalEdge = 1, 64
     opened(qtbot, window, save(data, tmp_path / "a.dcm"))
+    assert window.top.buttons["file-overlays"].isVisible() and window.top.buttons["shutter"].isChecked()
     grey = 115  # 20 under 400 / 40
     qtbot.waitUntil(lambda: pixel(window, 12, 12) == (242, 244, 247))
     assert abs(brightness(window, 40, 12) - grey) <= 1 and brightness(window, 40, 50) == 0
@@ -157,6 +159,7 @@ def test_a_file_without_graphics_says_so(qtbot, window, tmp_path):
     opened(qtbot, window, save(ct(np.zeros((16, 16), "i2")), tmp_path / "a.dcm"))
     assert window.actions_table.why_not("file-overlays") == "These files have no overlay planes."
     assert window.actions_table.why_not("shutter") == "These files have no shutter."
+    assert not window.top.buttons["file-overlays"].isVisible() and not window.top.buttons["shutter"].isVisible()
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
@@ -241,6 +244,19 @@ def test_an_mr_window_that_fits_nothing_is_replaced_and_said(tmp_path):
         (stack,) = scan([save(data, tmp_path / f"{width}.dcm")]).stacks()
         shown = first_window(stack, load_volume(stack))
         assert shown.explanation == (f"auto (file: {width} / {level})" if replaced else "")
+
+
+def test_padding_has_no_part_in_reduced_pictures():
+    pixels = np.random.default_rng(4).integers(0, 4000, (130, 90)).astype("i2")
+    pixels[:, 40:50] = -2000
+    for factor in (2, 4, 8):
+        rows, columns = 130 // factor, 90 // factor
+        blocks = pixels[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
+        assert np.array_equal(averaged(pixels, factor), np.rint(blocks.mean(axis=(1, 3))).astype("i2"))
+        tissue = np.ma.masked_equal(blocks, -2000)
+        share = (~tissue.mask).mean(axis=(1, 3))
+        wanted = np.where(share >= 0.5, np.rint(tissue.mean(axis=(1, 3)).filled(0)), -2000)
+        assert np.array_equal(averaged(pixels, factor, (-2000, -2000)), wanted.astype("i2"))
 
 
 def test_render_draws_the_files_graphics(tmp_path):
