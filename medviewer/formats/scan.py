@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import stat
 import threading
 import time
@@ -23,6 +22,7 @@ from typing import Any
 from medviewer.errors import BadInput, Cancelled
 from medviewer.formats import source
 from medviewer.formats.catalog import Catalog, ObjectFile, Patient, Series, Skipped, Stack, Study
+from medviewer.formats.dicom.directory import Finder, references
 from medviewer.formats.dicom.elements import HeaderFault, looks_like_dicom
 from medviewer.formats.dicom.header import ImageFile
 from medviewer.formats.dicom.header_reader import HeaderReader
@@ -46,8 +46,6 @@ _TOGETHER = 1024
 _PARTIAL_SECONDS, _PARTIAL_FILES = 0.5, 64
 _DIRECTORY_UID = b"1.2.840.10008.1.3.10"
 _MAX_DIRECTORY = 256 << 20
-#: Referenced File ID (0004,1500), CS, with its length.
-_REFERENCE = rb"\x04\x00\x00\x15CS(..)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,34 +291,27 @@ def _read(
 def _read_directory(path: Path, found: _Found, *, follow: bool) -> None:
     """List a DICOMDIR and name references that leave its folder (PS3.10 8.2 and 8.5 allow plain names only).
 
-    In a folder that is searched the files are found anyway; of a DICOMDIR that was named itself they are
-    followed. References are searched for, not parsed: offsets and lengths of damaged directories lie.
+    In a folder that is searched the files are found anyway; of a DICOMDIR that was named itself they are followed.
     """
-    data = source.read_all(path, limit=_MAX_DIRECTORY)
-    strange: list[str] = []
-    inside: list[Path] = []
-    for match in re.finditer(_REFERENCE, data, re.DOTALL):
-        value = data[match.end() : match.end() + int.from_bytes(match[1], "little")]
-        parts = [p.strip() for p in value.decode("latin-1").strip(" \0").split("\\")]
-        if any(p in ("", ".", "..") or "/" in p or ":" in p or "\0" in p for p in parts):
-            strange.append("\\".join(parts)[:100])
-        else:
-            inside.append(path.parent.joinpath(*parts))
-    found.objects.append(ObjectFile(path, "DICOMDIR", f"DICOMDIR - {len(inside)} references", ""))
+    named = references(source.read_all(path, limit=_MAX_DIRECTORY))
+    finder = Finder(path.parent)
+    files = [(parts, finder.find(parts)) for parts in named.inside]
+    in_archive = source.outer_archive(path) is not None  # its members are all looked at
+    absent = [] if in_archive else [path.parent.joinpath(*parts) for parts, file in files if file is None]
+    counted = f"{len(files)} reference{'' if len(files) == 1 else 's'}"
+    missing = f", {len(absent)} of them absent" if absent else ""
+    found.objects.append(ObjectFile(path, "DICOMDIR", f"DICOMDIR - {counted}{missing}", ""))
     found.skipped += [
-        Skipped(path, one_line(f"a reference leaves the folder: {name}"), "outside-folder")
-        for name in dict.fromkeys(strange)
+        Skipped(path, one_line(f"a reference leaves the folder: {name}"), "outside-folder") for name in named.strange
     ]
     if not follow:
         return
-    folder = path.parent.resolve()
-    for file in dict.fromkeys(inside):
-        if not file.exists():
-            found.skipped.append(Skipped(file, "named in the DICOMDIR, but not there", "unreadable"))
-        elif not file.resolve().is_relative_to(folder):
-            found.skipped.append(Skipped(file, "a link that leaves the DICOMDIR's folder", "outside-folder"))
-        else:
+    found.skipped += [Skipped(file, "named in the DICOMDIR, but not there", "unreadable") for file in absent]
+    for file in dict.fromkeys(file for _, file in files if file is not None):
+        if finder.is_inside(file):
             found.more.append(file)
+        else:
+            found.skipped.append(Skipped(file, "a link that leaves the DICOMDIR's folder", "outside-folder"))
 
 
 def _same_bytes(one: ImageFile, other: ImageFile) -> bool:

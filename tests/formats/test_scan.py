@@ -18,6 +18,7 @@ from medviewer.formats.load import load_volume
 from medviewer.formats.scan import nothing_opened, scan
 from medviewer.jobs import CancelToken, JobContext, Progress
 from tests.formats import samples
+from tests.formats.hostile_files import directory_file
 from tests.formats.samples import along_z
 
 
@@ -361,3 +362,55 @@ def test_a_share_that_goes_is_said_and_may_come_back(tmp_path: Path) -> None:
     assert "3 of 3 pictures could not be read" in error.value.sentence and "again" in error.value.sentence
     (tmp_path / "gone").rename(tmp_path / "share")
     assert load_volume(stack).loaded.all()
+
+
+def disc(folder: Path, *references: str) -> Path:
+    """A folder with three slices as files of a disc and a DICOMDIR that names some files."""
+    for n, path in enumerate(samples.series(folder / "images", along_z(3))):
+        path.rename(folder / "images" / f"im{n}.;1")
+    (folder / "DICOMDIR").write_bytes(directory_file(*references))
+    return folder / "DICOMDIR"
+
+
+def test_a_directory_finds_files_whose_names_a_system_changed(tmp_path: Path) -> None:
+    catalog = scan([disc(tmp_path, "IMAGES\\IM0", "IMAGES\\IM1", "IMAGES\\IM2", "IMAGES\\IM9")])
+    (stack,) = catalog.stacks()
+    assert stack.size_kji[0] == 3
+    assert [s.reason for s in catalog.skipped] == ["named in the DICOMDIR, but not there"]
+    assert [o.summary for o in catalog.objects] == ["DICOMDIR - 4 references, 1 of them absent"]
+
+
+def test_a_directory_in_a_folder_adds_nothing_and_counts_what_is_absent(tmp_path: Path) -> None:
+    disc(tmp_path, "IMAGES\\IM0", "IMAGES\\GONE")
+    catalog = scan([tmp_path])
+    assert catalog.skipped == () and [s.size_kji[0] for s in catalog.stacks()] == [3]
+    assert [o.summary for o in catalog.objects] == ["DICOMDIR - 2 references, 1 of them absent"]
+
+
+@pytest.mark.parametrize("kind", ["DICOMDIR", "DICOMDIR-implicit", "DICOMDIR-bigEnd", "DICOMDIR-nooffset"])
+def test_directories_of_every_encoding_are_followed(kind: str, tmp_path: Path) -> None:
+    from pydicom.data.data_manager import DATA_ROOT
+
+    folder = Path(DATA_ROOT) / "test_files" / "dicomdirtests"
+    catalog = scan([folder / kind])
+    assert sum(len(stack.frames) for stack in catalog.stacks()) + len(catalog.objects) - 1 >= 20
+    assert [o.summary for o in catalog.objects if o.kind == "DICOMDIR"] == ["DICOMDIR - 31 references"]
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="this system has no links")
+def test_a_link_out_of_a_directorys_folder_is_not_followed(tmp_path: Path) -> None:
+    (secret,) = samples.series(tmp_path / "secret", along_z(1))
+    disc(tmp_path / "disc", "IMAGES\\OUT")
+    (tmp_path / "disc" / "images" / "OUT").symlink_to(secret)
+    catalog = scan([tmp_path / "disc" / "DICOMDIR"])
+    assert list(catalog.stacks()) == [] and [s.code for s in catalog.skipped] == ["outside-folder"]
+
+
+def test_a_directory_in_an_archive_misses_nothing(tmp_path: Path) -> None:
+    disc(tmp_path / "disc", "IMAGES\\IM0")
+    with zipfile.ZipFile(tmp_path / "disc.zip", "w") as file:
+        for path in sorted((tmp_path / "disc").rglob("*")):
+            file.write(path, path.relative_to(tmp_path).as_posix())
+    catalog = scan([tmp_path / "disc.zip"])
+    assert catalog.skipped == () and [o.summary for o in catalog.objects] == ["DICOMDIR - 1 reference"]
+    assert [s.size_kji[0] for s in catalog.stacks()] == [3]
