@@ -59,7 +59,7 @@ class ImageFile:
         sop_class, sop_instance_uid, study_uid, series_uid, frame_of_reference_uid: identifiers ("" where absent).
         modality, image_type: as in the file.
         layout: how the pixels are stored; `frames` is the number that is really there.
-        data_offset: byte offset of native pixels, -1 where compressed, deflated or big endian.
+        data_offset: byte offset of the pixels (of compressed ones, of their offset table), -1 where deflated or big endian.
         planes: geometry and rescale of each frame.
         instance_number, acquisition_number: None where absent.
         text: header facts for the screen.
@@ -76,6 +76,8 @@ class ImageFile:
         coloured_from: first stored value that a Supplemental Palette colours, or None.
         display_fps: pictures a second that the file recommends for playing, None where it does not.
         sweeps: True where it wants to be played forth and back.
+        concatenation: of a part of a picture that was cut into several files (PS3.3 C.7.6.16.2.2.4): the UID of the
+            whole and how many frames lie before; ("", 0) for every other file.
     """
 
     path: Path
@@ -104,6 +106,7 @@ class ImageFile:
     overlays: tuple[OverlayPlane, ...] = ()
     display_fps: float | None = None
     sweeps: bool = False
+    concatenation: tuple[str, int] = ("", 0)
     coloured_from: int | None = None
 
 
@@ -142,8 +145,7 @@ def read_file_header(path: Path, header: Header, size: int, take: Take = work_ou
     text, text_faults = take(_stack_text, data)
     overlays, overlay_faults = take(_overlays, data, layout)
     picture = take(_picture_facts, data, layout)
-    native = layout.transfer_syntax in NATIVE and not header.deflated
-    little = layout.transfer_syntax != "1.2.840.10008.1.2.2"
+    in_place = not header.deflated and layout.transfer_syntax != "1.2.840.10008.1.2.2"
     return ImageFile(
         path=path,
         size=size,
@@ -155,7 +157,7 @@ def read_file_header(path: Path, header: Header, size: int, take: Take = work_ou
         modality=series.modality.upper()[:16],
         image_type=series.image_type,
         layout=layout,
-        data_offset=header.pixel_offset if native and little else -1,
+        data_offset=header.pixel_offset if in_place else -1,
         planes=planes,
         instance_number=data.integer(T.INSTANCE_NUMBER),
         acquisition_number=series.acquisition_number,
@@ -178,6 +180,7 @@ def read_file_header(path: Path, header: Header, size: int, take: Take = work_ou
         overlays=overlays,
         display_fps=picture.display_fps,
         sweeps=picture.sweeps,
+        concatenation=picture.concatenation,
         coloured_from=picture.coloured_from,
     )
 
@@ -219,6 +222,7 @@ class _PictureFacts:
     mosaic: Mosaic | None
     display_fps: float | None
     sweeps: bool
+    concatenation: tuple[str, int]
     coloured_from: int | None
 
 
@@ -231,6 +235,7 @@ def _picture_facts(data: Elements, layout: PixelLayout) -> _PictureFacts:
         mosaic=read_mosaic(data, data.texts(T.IMAGE_TYPE), layout),
         display_fps=_display_fps(data),
         sweeps=data.integer(T.PLAYBACK) == 1,
+        concatenation=(data.text(T.CONCATENATION), data.integer(T.CONCATENATION_OFFSET) or 0),
         coloured_from=_coloured_from(data, layout),
     )
 

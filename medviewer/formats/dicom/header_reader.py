@@ -18,8 +18,6 @@ from medviewer.formats.dicom.stream_sign import with_stream_sign
 
 #: Kinds of headers that are remembered, the last ones used.
 _KEPT = 12
-#: The files of one series differ in fewer elements; more are joined where otherwise too many kinds would be remembered.
-_NARROW = 12
 #: What is read of a file at first: at least, before anything is known, and at most.
 _LEAST_READ, _FIRST_READ, _MOST_READ = 4096, 16384, 65536
 #: Headers of one kind differ in length by less than this.
@@ -76,9 +74,9 @@ class HeaderReader:
         if made is None:
             return
         wider = {n: w for n, p in enumerate(self._patterns) if (w := p.widened(buffer, spans, header)) is not None}
-        if wider:
-            nearest = min(wider, key=lambda n: wider[n].width)
-            if wider[nearest].width <= _NARROW or len(self._patterns) >= _KEPT:
+        if wider:  # series are kept apart as long as there is room: fewer elements differ in one
+            nearest = min(wider, key=lambda n: (not wider[n].of_one_series, wider[n].width))
+            if wider[nearest].of_one_series or len(self._patterns) >= _KEPT:
                 made = wider[nearest]
                 self._patterns.pop(nearest)
         self._patterns.insert(0, made)

@@ -40,17 +40,31 @@ class Pattern:
 
     Attributes:
         width: how many elements may differ.
+        of_one_series: True where the Series Instance UID is none of them.
         memory: facts of the headers that fit, of one thread.
         reach: where the pixels of the last fitting file began: so much of the next one is worth reading.
     """
 
-    __slots__ = ("_buffer", "_end", "_header", "_last", "_spans", "_steps", "_varying", "memory", "reach", "width")
+    __slots__ = (
+        "_buffer",
+        "_end",
+        "_header",
+        "_last",
+        "_spans",
+        "_steps",
+        "_varying",
+        "memory",
+        "of_one_series",
+        "reach",
+        "width",
+    )
 
     def __init__(self, buffer: bytes, spans: Sequence[Span], header: Header, varying: frozenset[int]) -> None:
         """Use `make`."""
         self._buffer, self._spans, self._header, self._varying = buffer, spans, header, varying
         self._end = self.reach = header.pixel_offset
         self.width = len(varying)
+        self.of_one_series = T.SERIES_UID not in {spans[n][0] for n in varying}
         self._steps: list[_Step] = []
         at = _MAGIC_AT
         for n in sorted(varying):
