@@ -75,6 +75,14 @@ class LaidObject:
         everything = frozenset(range(max(1, len(self.parts))))
         return replace(self, hidden=frozenset() if shown else everything)
 
+    def looking_like(self, other: LaidObject) -> LaidObject:
+        """The same with what another one hides and how strongly it covers; parts are told by their names."""
+        names = {other.parts[n].name for n in other.hidden if n < len(other.parts)}
+        hidden = frozenset(n for n, part in enumerate(self.parts) if part.name in names)
+        if not self.parts:
+            hidden = other.hidden
+        return replace(self, hidden=hidden, opacity=other.opacity, isodoses=other.isodoses)
+
     def with_isodoses(self, shown: bool) -> LaidObject:
         """The same with or without lines of equal dose."""
         return replace(self, isodoses=shown)

@@ -41,6 +41,8 @@ class ObjectOverlays(QObject):
         self._show_stack, self._mark_rows = show_stack, mark_rows
         self._reading: set[Path] = set()
         self._waiting: ObjectFile | None = None
+        self._opened: dict[Path, ObjectFile] = {}
+        self._looks: dict[Path, LaidObject] = {}
         for kind in KINDS:
             services.object_openers[kind] = self.open
         session.changed.connect(self._on_changes)
@@ -83,7 +85,11 @@ class ObjectOverlays(QObject):
 
         def done(laid: LaidObject) -> None:
             self._reading.discard(found.path)
-            self._session.set_laid((*self._session.laid, laid))
+            self._opened[found.path] = found
+            before = self._looks.get(found.path)
+            self._session.set_laid((*self._session.laid, laid if before is None else laid.looking_like(before)))
+            if before is not None:
+                return  # it was there on the series before, and all was said
             refused = laid.overlay.refused
             if refused:
                 more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
@@ -95,6 +101,7 @@ class ObjectOverlays(QObject):
 
         def failed(sentence: str) -> None:
             self._reading.discard(found.path)
+            self._forget(found.path)
             self._services.banner(sentence, "bad")
 
         def wanted() -> bool:
@@ -111,10 +118,35 @@ class ObjectOverlays(QObject):
             self._reading.clear()
             waiting, self._waiting = self._waiting, None
             stack = self._session.stack
-            if waiting is not None and stack is not None and self._session.volume is not None:
-                self._read(waiting, stack)
+            if stack is not None and self._session.volume is not None:
+                self._lay_again(stack)
+                if waiting is not None and waiting.path not in self._reading:
+                    self._read(waiting, stack)
+        elif changes.laid:
+            shown = {o.overlay.path: o for o in self._session.laid}
+            self._looks |= shown
+            for path in self._opened.keys() - shown.keys() - self._reading:
+                self._forget(path)
+        if changes.catalog:
+            self._opened.clear()
         if changes.laid or changes.catalog:
             self._mark_rows({o.overlay.path for o in self._session.laid})
+
+    def _lay_again(self, stack: Stack) -> None:
+        """Another series of the same space: what lay over the one before lies over it too, as it looked."""
+        there = {o.overlay.path for o in self._session.laid}
+        for path, found in list(self._opened.items()):
+            frame = found.frame_of_reference_uid
+            if path in there:
+                continue
+            if frame and frame == stack.frame_of_reference_uid:
+                self._read(found, stack)
+            else:
+                self._forget(path)
+
+    def _forget(self, path: Path) -> None:
+        self._opened.pop(path, None)
+        self._looks.pop(path, None)
 
     def close(self, path: Path) -> None:
         """Take an object away."""

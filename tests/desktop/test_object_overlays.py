@@ -235,3 +235,28 @@ def test_the_command_line_draws_the_same(study: Path, tmp_path: Path, capsys: py
         assert len(said["parts"]) == parts and QImage(str(out)) != bare
     assert main(["render", ct, str(tmp_path / "x.png"), "--overlay", str(study / "stranger.dcm")]) == 3
     assert "frame of reference" in capsys.readouterr().err and not (tmp_path / "x.png").exists()
+
+
+def test_another_series_of_the_same_space_shows_the_objects_as_they_looked(study: Path, qtbot: QtBot) -> None:
+    """A series on a coarser grid in the same frame of reference: masks are laid on it anew."""
+    from dataclasses import replace as changed
+
+    from medviewer.volume.volume import Volume
+
+    made = Window(study, qtbot)
+    session = made.session
+    made.lay("overlap.dcm")
+    made.lay("rt.dcm")
+    qtbot.mouseClick(made.card.blocks[0].lines[1].eye, Qt.MouseButton.LeftButton)
+    assert session.stack is not None
+    coarse = Grid((6, 20, 22), (2.5, 2.0, 2.0), GRID.direction, (-19.5, 10.5, 400.0))
+    stack = changed(session.stack, id="coarse", grid=coarse, size_kji=coarse.size_kji)
+    session.show(stack, Volume(np.zeros(coarse.size_kji, np.int16), coarse, unit="HU", modality="CT"))
+    qtbot.waitUntil(lambda: len(session.laid) == 2, timeout=20_000)
+    by_name = {o.overlay.path.name: o for o in session.laid}
+    assert by_name["overlap.dcm"].hidden == {1} and by_name["overlap.dcm"].overlay.content.size_kji == (6, 20, 22)
+    assert words_at(session, (3, 4, 4)) == ("S1",)
+    session.show(changed(stack, id="other", frame_of_reference_uid="9.9"), session.volume)
+    QApplication.processEvents()
+    assert session.laid == ()
+    made.main.close()
