@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from medviewer import places
+from medviewer.desktop.colours import frame_colours
 from medviewer.desktop.jobs import Job
 from medviewer.desktop.presets import first_window
 from medviewer.desktop.services import Services
@@ -70,6 +71,7 @@ class Opener(QObject):
         self._graphics: dict[int, FrameGraphics | None] = {}
         self._supplements: dict[Path, Supplement | None] = {}
         self._asked: set[int] = set()
+        self._own_window: Window | None = None
         self.whole: Stack | None = None
         self.time = 0
         self.paths: tuple[Path, ...] = ()
@@ -211,7 +213,7 @@ class Opener(QObject):
             volume = load.empty_volume(stack, time) if begun is None else begun
             at = _first_readable(stack, volume, middle, time)
             if one.is_colour:
-                colours[at] = load.read_frame_rgb(one, at)
+                colours[at] = frame_colours(one, at)
             context.report(1, one.size_kji[0], "Reading slices", partial=volume)
             return load.load_volume(stack, context, first=at, volume=volume, time=time)
 
@@ -258,7 +260,13 @@ class Opener(QObject):
 
     def _show(self, stack: Stack, volume: Volume, keep: tuple[NDArray[np.float64], Window] | None) -> None:
         """Show it; another time of the same stack keeps place and window."""
-        self._session.show(stack, volume, first_window(stack, volume) if keep is None else keep[1])
+        own = first_window(stack, volume)
+        window = own
+        if keep is not None:
+            untouched = keep[1] == self._own_window
+            window = own if untouched and not _alike(own, keep[1]) else keep[1]
+        self._own_window = own
+        self._session.show(stack, volume, window)
         if keep is not None:
             self._session.move_crosshair(keep[0])
 
@@ -295,9 +303,7 @@ class Opener(QObject):
             colours = self._colours
 
             def work(_: JobContext) -> NDArray[np.uint8]:
-                from medviewer.formats import load
-
-                return load.read_frame_rgb(stack, k)
+                return frame_colours(stack, k)
 
             def done(rgb: NDArray[np.uint8]) -> None:
                 if sum(kept.nbytes for kept in colours.values()) > COLOURS_BYTES:
@@ -478,6 +484,12 @@ def import_pydicom() -> None:
     """
     with _importing:
         importlib.import_module("pydicom")
+
+
+def _alike(one: Window, other: Window) -> bool:
+    """True where two windows show nearly the same: another time keeps the picture's brightness."""
+    ratio = one.width / other.width if other.width else 0.0
+    return 2 / 3 <= ratio <= 1.5 and abs(one.level - other.level) <= other.width / 4
 
 
 def _nothing(catalog: Catalog, paths: Sequence[Path]) -> str:

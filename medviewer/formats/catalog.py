@@ -137,7 +137,7 @@ class FrameRef:
         position_lps: centre of the first pixel in mm, or None.
         sop_instance_uid: of the file.
         layout: how the pixels are stored (None for NIfTI and NRRD).
-        data_offset: byte offset of the file's uncompressed pixel data, -1 where compressed or deflated.
+        data_offset: byte offset of the file's pixel data (of its offset table where compressed), -1 where deflated.
         slope, intercept: the modality rescale of this frame as the file declares it. A slope of 0 (fault
             "bad-rescale") destroys all values: a Volume then holds stored values.
         instance_number: as in the file, None where absent.

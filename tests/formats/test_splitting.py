@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -425,3 +426,46 @@ def test_a_private_number_without_a_vr_is_read_by_rule() -> None:
     assert b_value(Elements({T.PHILIPS_B_VALUE: (b"UN", np.float32(700).tobytes())})) == 700.0
     assert b_value(Elements({T.SIEMENS_B_VALUE: (b"UN", b"650 ")})) == 650.0
     assert b_value(Elements({T.GE_B_VALUE: (b"SQ", b"650 ")})) is None
+
+
+def test_a_picture_cut_into_several_files_is_one_volume(tmp_path: Path) -> None:
+    for part, name in ((0, "z.dcm"), (1, "a.dcm")):
+        frames = [placed((0, 0, 3 * (4 * part + n))) for n in range(4)]
+        enhanced(
+            tmp_path / name, numbered(4) + 4 * part, frames, plane(), Modality="CT", InstanceNumber=1,
+            SOPClassUID=EnhancedCTImageStorage, ConcatenationUID="1.2.3.9", InConcatenationNumber=part + 1,
+            ConcatenationFrameOffsetNumber=4 * part,
+        )  # fmt: skip
+    (stack,) = stacks_of(tmp_path)
+    assert (stack.kind, stack.size_kji[0], stack.quality) == (StackKind.VOLUME, 8, ())
+    assert [int(v) for v in load_volume(stack).voxels[:, 0, 0]] == list(range(8))
+
+
+def test_slabs_of_one_direction_each_have_names(tmp_path: Path) -> None:
+    for n, angle in enumerate((0.4, 0.5, 0.7)):
+        orientation = (1.0, 0.0, 0.0, 0.0, np.cos(angle), np.sin(angle))
+        normal = np.array([0.0, -np.sin(angle), np.cos(angle)])
+        samples.series(tmp_path / str(n), [(k * 4 * normal).tolist() for k in range(3)], orientation=orientation)
+    names = [stack.name for stack in stacks_of(tmp_path)]
+    assert len(set(names)) == 3 and all("oblique axial" in name for name in names)
+
+
+def test_radiographs_of_one_series_are_told_apart(tmp_path: Path) -> None:
+    for number, view in ((1, "PA"), (2, "LATERAL")):
+        data = samples.picture(
+            ramp((6, 5)), Modality="DX", InstanceNumber=number, ViewPosition=view, PatientOrientation=["L", "F"],
+            ImagePositionPatient=None, ImageOrientationPatient=None,
+        )  # fmt: skip
+        samples.save(data, tmp_path / f"{number}.dcm")
+    stacks = stacks_of(tmp_path)
+    assert [stack.name for stack in stacks] == ["PA", "LATERAL"]
+    assert stacks[0].text.patient_orientation == ("L", "F")
+
+
+def test_inspect_says_what_a_stack_cannot_carry(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from medviewer.cli.main import main
+
+    samples.series(tmp_path, [(0, 0, z) for z in (0, 2, 4, 10)])
+    assert main(["inspect", str(tmp_path), "--json"]) == 0
+    (stack,) = json.loads(capsys.readouterr().out)["patients"][0]["studies"][0]["series"][0]["stacks"]
+    assert "missing-slice" in stack["cannot"]["a volume file"] and "other planes" not in stack["cannot"]

@@ -28,7 +28,7 @@ from medviewer.formats.dicom.overlay_planes import read_overlay_planes
 from medviewer.formats.dicom.palette import PaletteFault, read_palette
 from medviewer.formats.dicom.planes import FramePlane, frame_planes
 from medviewer.formats.dicom.sop_classes import object_kind
-from medviewer.formats.dicom.syntaxes import NATIVE, is_known, syntax_name
+from medviewer.formats.dicom.syntaxes import ALWAYS_LOSSY, NATIVE, is_known, syntax_name
 from medviewer.formats.dicom.text import decode, one_line
 from medviewer.volume.overlay_plane import OverlayPlane
 
@@ -59,7 +59,7 @@ class ImageFile:
         sop_class, sop_instance_uid, study_uid, series_uid, frame_of_reference_uid: identifiers ("" where absent).
         modality, image_type: as in the file.
         layout: how the pixels are stored; `frames` is the number that is really there.
-        data_offset: byte offset of the pixels (of compressed ones, of their offset table), -1 where deflated or big endian.
+        data_offset: byte offset of the pixels (of the offset table of compressed ones), -1 where deflated or big endian.
         planes: geometry and rescale of each frame.
         instance_number, acquisition_number: None where absent.
         text: header facts for the screen.
@@ -166,7 +166,7 @@ def read_file_header(path: Path, header: Header, size: int, take: Take = work_ou
             *layout_faults,
             *plane_faults,
             *text_faults,
-            *take(_other_faults, data),
+            *take(_other_faults, data, layout),
             *overlay_faults,
             *take(_palette_faults, data, layout),
         ),
@@ -473,9 +473,9 @@ def _display_fps(data: Elements) -> float | None:
     return None
 
 
-def _other_faults(data: Elements) -> tuple[Quality, ...]:
+def _other_faults(data: Elements, layout: PixelLayout) -> tuple[Quality, ...]:
     faults = []
-    if data.text(T.LOSSY) == "01":
+    if data.text(T.LOSSY) == "01" or layout.transfer_syntax in ALWAYS_LOSSY:
         ratio = data.numbers(T.LOSSY_RATIO)
         with_ratio = f" about {ratio[-1]:.0f}:1" if ratio and ratio[-1] else ""
         faults.append(Quality("lossy", f"lossy compression{with_ratio}"))

@@ -37,6 +37,8 @@ class Picture:
     def order(self) -> tuple[int, str, int]:
         """Order without geometry: instance number, file name, frame."""
         number = self.file.instance_number
+        if self.file.concatenation[0]:
+            return (number or 0, "", self.file.concatenation[1] + self.frame)
         return (number if number is not None else 1 << 40, str(self.file.path), self.frame)
 
 

@@ -50,6 +50,10 @@ _NUMBERED: tuple[tuple[str, Callable[[Stack], Hashable]], ...] = (
 )
 
 
+def _is_one_file(stack: Stack) -> bool:
+    return len({frame.path for frame in stack.frames}) == 1
+
+
 def distinct_names(stacks: Sequence[Stack]) -> list[Stack]:
     """The same stacks; those of one series with equal names get one by the first fact that differs."""
     by_name: dict[str, list[int]] = defaultdict(list)
@@ -79,4 +83,7 @@ def _apart(sisters: Sequence[Stack]) -> list[str]:
         values = list(dict.fromkeys(fact(stack) for stack in sisters))
         if len(values) > 1:
             return [f"{label} {values.index(fact(stack)) + 1}" for stack in sisters]
-    return ["" for _ in sisters]
+    numbers = [stack.frames[0].instance_number for stack in sisters]
+    if None not in numbers and len(set(numbers)) == len(numbers) and all(_is_one_file(stack) for stack in sisters):
+        return [f"{'cine' if s.kind is StackKind.CINE else 'image'} {s.frames[0].instance_number}" for s in sisters]
+    return [f"part {n + 1}" for n in range(len(sisters))]

@@ -158,6 +158,7 @@ def _by_file_class(files: Sequence[ImageFile]) -> list[list[ImageFile]]:
         layout = file.layout
         multi = layout.frames > 1 or len(file.planes) > 1
         alone = str(file.path) if multi or file.modality in ONE_BY_ONE else ""
+        alone = file.concatenation[0] or alone
         kind = "colour" if layout.samples == 3 else "palette" if layout.is_palette else "grey"
         key = (
             file.sop_class, layout.rows, layout.columns, layout.samples, kind, layout.dtype.str, file.inverted,
@@ -173,7 +174,8 @@ def _stacks_of(files: Sequence[ImageFile]) -> list[Stack]:
     extra: list[Quality] = []
     if files[0].mosaic is not None:
         pictures = [tile for file in files for tile in _tiles(file)]
-        extra.append(Quality("mosaic", f"unpacked from pictures of {files[0].mosaic.tiles} tiles"))
+        tiles = files[0].mosaic.tiles
+        extra.append(Quality("mosaic", f"unpacked: each image holds {tiles} slices as tiles", f"mosaic of {tiles}"))
         if pictures[0].tile is None:
             return [_loose(pictures, Quality("mosaic", "tiles of several slices in one picture, shown as stored"))]
     placed = [p for p in pictures if p.plane.position is not None and p.plane.orientation is not None]
