@@ -80,6 +80,7 @@ def render(picture: Picture, out: Path) -> Mapping[str, Any]:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     application()
+    from medviewer.desktop.colours import frame_colours
     from medviewer.desktop.document_render import document_of, lay_document, stack_of
     from medviewer.desktop.jobs import Jobs
     from medviewer.desktop.presets import first_window, window_from_text
@@ -115,7 +116,7 @@ def render(picture: Picture, out: Path) -> Mapping[str, Any]:
     services = Services(Jobs(), Actions(), nothing, nothing, lambda: None, nothing)
     source = GreySource()
     if one.is_colour:
-        source.colour_frame = lambda k: load.read_frame_rgb(one, k)
+        source.colour_frame = lambda k: frame_colours(one, k)
     if one.coloured_from is not None:
         supplement = load.read_supplement(one)
         source.supplement = lambda: supplement

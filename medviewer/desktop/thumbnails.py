@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QImage, QPixmap
 
+from medviewer.desktop.colours import frame_colours
 from medviewer.desktop.jobs import Jobs
 from medviewer.desktop.presets import first_window
 from medviewer.desktop.viewport.grey import averaged
@@ -44,7 +45,7 @@ def thumbnail(stack: Stack, context: JobContext) -> NDArray[np.uint8]:
     one_time = stack.at_time(0)
     middle = one_time.size_kji[0] // 2
     if stack.is_colour:
-        rgb = load.read_frame_rgb(one_time, middle)
+        rgb = frame_colours(one_time, middle)
         factor = max(1, max(rgb.shape[:2]) // (4 * SIDE))
         return np.ascontiguousarray(rgb[::factor, ::factor])
     volume = load.empty_volume(stack, 0)

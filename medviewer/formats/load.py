@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from medviewer.errors import BadInput, MedviewerError, MissingHere
 from medviewer.formats.catalog import FrameRef, Stack
+from medviewer.formats.dicom import tags as T
 from medviewer.formats.dicom.colour import eight_bit, expand_palette, luminance
 from medviewer.formats.dicom.decoding.series import Wanted, decode_series
 from medviewer.formats.dicom.direct import direct_place, read_places
 from medviewer.formats.dicom.graphics import frame_graphics
 from medviewer.formats.dicom.native import PixelFault
-from medviewer.formats.dicom.pixels import encoded_frame, is_encoded, palette_of, read_stored
+from medviewer.formats.dicom.pixels import elements_of, encoded_frame, is_encoded, palette_of, read_stored
 from medviewer.formats.source import SourceFault
 from medviewer.jobs import JobContext
 from medviewer.volume.lut import LookupTable
@@ -268,6 +269,22 @@ def read_frame_rgb(stack: Stack, index: int) -> NDArray[np.uint8]:
     if palette is None:
         return np.repeat(eight_bit(values, layout.bits_stored)[..., None], 3, axis=-1)
     return expand_palette(values, *palette)
+
+
+def read_icc_profile(stack: Stack, index: int) -> bytes | None:
+    """The ICC profile of a frame of a DICOM colour stack, of the file or of its (first) optical path; None without.
+
+    Raises:
+        BadInput: the file cannot be read any more.
+    """
+    if stack.source != "dicom":
+        return None
+    frame = stack.frames[index]
+    try:
+        data = elements_of(frame.path)
+    except (PixelFault, SourceFault, OSError) as fault:
+        raise _sentence(frame, fault) from fault
+    return data.bytes(T.ICC_PROFILE) or data.item(T.OPTICAL_PATH).bytes(T.ICC_PROFILE) or None
 
 
 def read_supplement(stack: Stack) -> Supplement | None:

@@ -247,3 +247,12 @@ def test_slices_of_mr_share_the_window_of_median_width(tmp_path: Path) -> None:
         )  # fmt: skip
     stack, _ = one(tmp_path)
     assert stack.windows[0].width == 500 and not stack.window_by_frame
+
+
+def test_a_lossy_syntax_is_said_even_where_the_file_is_silent(tmp_path: Path) -> None:
+    from pydicom.data import get_testdata_file
+
+    data = dcmread(str(get_testdata_file("SC_rgb_small_odd_jpeg.dcm")))
+    del data.LossyImageCompression
+    (stack,) = scan([save(data, tmp_path / "a.dcm")]).stacks()
+    assert "lossy" in stack.codes

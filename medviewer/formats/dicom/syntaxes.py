@@ -7,6 +7,9 @@ _ROOT = "1.2.840.10008.1.2"
 #: Uncompressed pixels.
 NATIVE = frozenset({_ROOT, f"{_ROOT}.1", f"{_ROOT}.1.99", f"{_ROOT}.2"})
 
+#: Syntaxes that always lose something, whatever the file says of itself.
+ALWAYS_LOSSY = frozenset({f"{_ROOT}.4.{n}" for n in (50, 51, 53, 55)})
+
 _NAMES: dict[str, str] = {
     _ROOT: "Implicit VR Little Endian",
     f"{_ROOT}.1": "Explicit VR Little Endian",
