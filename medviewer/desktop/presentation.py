@@ -50,6 +50,12 @@ class PresentedFrame:
     window: Window | None
     area: DisplayedArea | None
 
+    @property
+    def shown_part(self) -> object:
+        """Equal for slices of which the same part is shown in the same size."""
+        area = self.area
+        return None if area is None else (area.first, area.last, area.size_mode, area.magnification)
+
     def placing(self, whole: Placing, screen_mm: float, ratio: float) -> Placing:
         """Where the picture lies in a view into which `whole` fits it; see `placing_of_area`."""
         if self.area is None:

@@ -26,7 +26,7 @@ class Presenter(QObject):
         self._state: PresentationState | None = None
         self._slices: frozenset[int] = frozenset()
         self._before: tuple[Window, bool, bool] | None = None
-        self._windows: dict[int, Window] = {}
+        self._by_hand: Window | None = None
         self._graphics: dict[int, FrameGraphics | None] = {}
         session.changed.connect(self._on_changes)
 
@@ -37,7 +37,7 @@ class Presenter(QObject):
         if state is self._state and slices == self._slices:
             return
         self._state, self._slices = state, slices
-        self._windows.clear()
+        self._by_hand = None
         self._graphics.clear()
         if state is not None and volume is not None and slices and has_other_values(state, volume):
             self._services.say(
@@ -85,39 +85,43 @@ class Presenter(QObject):
         if changes.volume:
             self._before = None
             self._slices = frozenset()
-            self._windows.clear()
+            self._by_hand = None
             self._graphics.clear()
         elif changes.crosshair and self._state is not None and self._slices:
             self._apply()
 
     def _apply(self) -> None:
-        session = self._session
+        """Present the shown slice if the state is for it; else show it as it is."""
+        session, state = self._session, self._state
         stack, volume, shown = session.stack, session.volume, session.presented
         k = round(float(session.crosshair_kji[0]))
-        wanted = self._state is not None and k in self._slices and stack is not None and volume is not None
-        if shown is not None and (not wanted or shown.slice_k != k or shown.state is not self._state):
-            if shown.state is self._state:
-                self._windows[shown.slice_k] = session.window
-            elif not wanted:
-                self._windows.clear()
-        if not wanted or stack is None or volume is None or self._state is None:
-            if shown is not None and self._before is not None:
-                window, inverted, by_frame = self._before
-                self._before = None
-                session.set_presented(None, window)
-                if by_frame:
-                    session.follow_frame_windows()
-                if inverted:
-                    session.set_inverted(True)
+        if state is None or k not in self._slices or stack is None or volume is None:
+            self._leave()
             return
-        if shown is not None and shown.slice_k == k and shown.state is self._state:
+        if shown is not None and shown.slice_k == k and shown.state is state:
             return
+        inverted = False
         if shown is None:
             self._before = session.window, session.inverted, session.window_by_frame
             session.window_by_frame = False
-        presented = presented_frame(self._state, stack, volume, k)
-        window = self._windows.get(k, presented.window) or self._before_window()
-        session.set_presented(presented, window)
+        elif shown.state is state:
+            inverted = session.inverted
+            if session.window != (shown.window or self._window_before()):
+                self._by_hand = session.window  # what a person chose goes on with the slices
+        presented = presented_frame(state, stack, volume, k)
+        window = self._by_hand or presented.window or self._window_before()
+        session.set_presented(presented, window, inverted=inverted)
 
-    def _before_window(self) -> Window:
+    def _leave(self) -> None:
+        """Show the slice under the window that it had before."""
+        session = self._session
+        if session.presented is None or self._before is None:
+            return
+        window, inverted, by_frame = self._before
+        self._before = None
+        session.set_presented(None, window, inverted=inverted)
+        if by_frame:
+            session.follow_frame_windows()
+
+    def _window_before(self) -> Window:
         return self._session.window if self._before is None else self._before[0]

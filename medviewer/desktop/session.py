@@ -309,9 +309,9 @@ class ReadingSession(QObject):
         self.marks, self.key_slices, self.chosen_mark = marks, key_slices, chosen
         self.announce(marks=True)
 
-    def set_presented(self, presented: PresentedFrame | None, window: Window) -> None:
+    def set_presented(self, presented: PresentedFrame | None, window: Window, *, inverted: bool = False) -> None:
         """Show the slice as a presentation state wants it, under this window; None shows it as it is again."""
-        self.presented, self.window, self.inverted = presented, window, False
+        self.presented, self.window, self.inverted = presented, window, inverted
         self.announce(presented=True, window=True)
 
     @property

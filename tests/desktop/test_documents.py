@@ -24,6 +24,7 @@ from medviewer.formats.dicom.sr_measurements import measurements
 from medviewer.formats.dicom.sr_text import Role, TextLine
 from medviewer.formats.scan import scan
 from medviewer.volume.plane import PlaneName, acquired_plane, plane_axes
+from medviewer.volume.window import Window
 from tests.formats.document_samples import (
     encapsulated_document,
     key_images,
@@ -288,3 +289,32 @@ def test_a_line_through_slices_is_marked_where_it_crosses():
     axes = acquired_plane()
     drawn = in_cut(mark, axes, (11, 64, 64), 5)
     assert drawn.points == ((20.0, 30.0),) and drawn.lines == ()
+
+
+def test_what_a_person_chose_goes_on_through_the_slices_of_a_state(qtbot, study, tmp_path):
+    folder = tmp_path / "all"
+    folder.mkdir()
+    paths = [path for path in sorted(study.iterdir()) if path.name not in ("sr.dcm", "ko.dcm", "ps.dcm", "pdf.dcm")]
+    for path in paths:
+        (folder / path.name).write_bytes(path.read_bytes())
+    images = [pydicom.dcmread(path) for path in paths]
+    presentation_state(images, folder / "ps.dcm", SoftcopyVOILUTSequence=[item(WindowCenter=100, WindowWidth=200)])
+    window = MainWindow()
+    qtbot.addWidget(window)
+    window.resize(1500, 900)
+    window.show()
+    window.open_paths([folder])
+    qtbot.waitUntil(lambda: window.session.volume is not None, timeout=10_000)
+    session, view = window.session, window.grid.views[0]
+    click_row(qtbot, window, "PR")
+    qtbot.waitUntil(lambda: session.presented is not None, timeout=5000)
+    view.set_placing(view.placing.zoomed(2.0, 100, 100))
+    session.set_window(Window(500.0, 50.0))
+    session.set_inverted(True)
+    placing = view.placing
+    session.move_crosshair([1, 40, 40])
+    assert session.presented.slice_k == 1 and (session.window, session.inverted) == (Window(500.0, 50.0), True)
+    assert view.placing == placing
+    click_row(qtbot, window, "PR")
+    assert session.presented is None and not session.inverted
+    window.close()

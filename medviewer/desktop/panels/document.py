@@ -36,6 +36,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from medviewer.desktop.plain import tip
 from medviewer.desktop.theme import colour, icon, icon_size, tokens, ui_font
 from medviewer.formats.dicom.sr_text import Role, TextLine
 
@@ -215,7 +216,7 @@ class DocumentPanel(QFrame):
         self.action.setVisible(bool(view.action))
         self.action.setText(view.action)
         self.action.setEnabled(view.why_no_action is None)
-        self.action.setToolTip(view.why_no_action or "")
+        self.action.setToolTip(tip(view.why_no_action or ""))
         self.text.clear()
         self._found.clear()
         lines = {
@@ -402,8 +403,3 @@ class _Text(QTextEdit):
             event.ignore()
         else:
             super().keyPressEvent(event)
-
-
-def texts_of(lines: Sequence[TextLine]) -> str:
-    """All lines as they stand in a plain text file."""
-    return "\n".join(line.indented() for line in lines)

@@ -78,6 +78,7 @@ class PlaneViewport(QWidget):
         self._session, self._services = session, services
         self._source, self._tools = source, tools
         self._axes = acquired_plane()
+        self._area: object = None
         self._placing: Placing | None = None
         self._base = BasePicture(source)
         self._overlay = OverlayLayer()
@@ -201,12 +202,21 @@ class PlaneViewport(QWidget):
         self.close_story()
         self._take_axes()
 
+    def _take_presented(self) -> None:
+        """Another presentation; where it shows the same part turned the same way, zoom and pan stay."""
+        before, placing = (self._axes, self._area), self._placing
+        self._take_axes()
+        if before == (self._axes, self._area):
+            self._placing = placing
+
     def _take_axes(self) -> None:
         """The plane's axes; a presentation state may turn the acquired one."""
         volume = self.volume
         self._axes = plane_axes(None if volume is None else volume.grid, self.name)
-        if self._session.presented is not None and self._axes.through == 0:
-            self._axes = self._session.presented.axes
+        presented = self._session.presented
+        self._area = None
+        if presented is not None and self._axes.through == 0:
+            self._axes, self._area = presented.axes, presented.shown_part
         self._placing = None
         self._base.forget()
         self._overlay.forget()
@@ -232,7 +242,7 @@ class PlaneViewport(QWidget):
             self._choose_cursor()
             self.update()
         if changes.presented:
-            self._take_axes()
+            self._take_presented()
         if changes.marks or changes.laid:
             self.update()
         if changes.window or changes.segments or changes.proposal:
