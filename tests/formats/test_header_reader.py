@@ -16,8 +16,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from medviewer.formats.dicom.elements import Elements
-from medviewer.formats.dicom.header import ImageFile, read_file_header
-from medviewer.formats.dicom.header_reader import HeaderReader, read_header
+from medviewer.formats.dicom.header import ImageFile
+from medviewer.formats.dicom.header_reader import HeaderReader
 from medviewer.formats.dicom.memory import Memory
 from tests.formats import samples
 from tests.formats.samples import ramp
@@ -37,7 +37,7 @@ def both(reader: HeaderReader, path: Path) -> tuple[object, object]:
     """What the reader that remembers says of a file, and what one says that has never seen another."""
     size = path.stat().st_size
     start = path.read_bytes()[: reader.first_read]
-    with_care = outcome(lambda: read_file_header(path, read_header(path, start, size)[1], size))
+    with_care = outcome(lambda: HeaderReader().read(path, start, size))
     return outcome(lambda: reader.read(path, start, size)), with_care
 
 
