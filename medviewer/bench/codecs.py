@@ -232,12 +232,14 @@ def _stacks(folder: Path) -> dict[str, Stack]:
     from medviewer.formats.scan import scan
 
     names = {syntax: codec for codec, syntax in SYNTAXES.items()}
+    parts = [folder / codec for codec in SYNTAXES if (folder / codec).is_dir()]  # perhaps of equal identifiers
     found: dict[str, Stack] = {}
-    for stack in scan([folder]).stacks():
-        layout = stack.layout
-        codec = names.get(layout.transfer_syntax, "") if layout is not None and layout.samples == 1 else ""
-        if codec and (codec not in found or len(stack.frames) > len(found[codec].frames)):
-            found[codec] = stack
+    for part in parts or [folder]:
+        for stack in scan([part]).stacks():
+            layout = stack.layout
+            codec = names.get(layout.transfer_syntax, "") if layout is not None and layout.samples == 1 else ""
+            if codec and (codec not in found or len(stack.frames) > len(found[codec].frames)):
+                found[codec] = stack
     return {codec: found[codec] for codec in SYNTAXES if codec in found}
 
 

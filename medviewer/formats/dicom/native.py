@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from medviewer.formats.catalog import PixelLayout
 from medviewer.formats.dicom.colour import from_422, to_rgb
+from medviewer.formats.dicom.syntaxes import NATIVE
 from medviewer.formats.dicom.text import one_line
 
 AnyArray = NDArray[np.generic]
@@ -36,7 +37,8 @@ def frame_bits(layout: PixelLayout) -> int:
 
 def is_direct(layout: PixelLayout) -> bool:
     """True where a frame's bytes are the array's bytes but for masked bits."""
-    return layout.samples == 1 and layout.bits_allocated >= 8 and sys.byteorder == "little"
+    plain = layout.samples == 1 and layout.bits_allocated >= 8 and layout.transfer_syntax in NATIVE
+    return plain and sys.byteorder == "little"
 
 
 def read_direct(file: BinaryIO, offset: int, layout: PixelLayout, out: AnyArray) -> None:

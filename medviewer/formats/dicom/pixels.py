@@ -44,15 +44,37 @@ _KEEP_OPEN = 4
 
 @dataclass(slots=True)
 class _OpenFile:
-    """A file whose frames have been located."""
+    """A file that stays open. Its header is parsed, and its frames are located, when somebody asks."""
 
     path: Path
     file: BinaryIO
     size: int
-    header: Header
-    inflated: bytes | None = None
     frames: list[list[Fragment]] | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    _header: Header | None = None
+    _inflated: bytes | None = None
+
+    @property
+    def header(self) -> Header:
+        """Its header.
+
+        Raises:
+            HeaderFault: it is damaged.
+        """
+        with self.lock:
+            if self._header is None:
+                self._header = _parse(self.file, self.size)
+            return self._header
+
+    @property
+    def inflated(self) -> bytes | None:
+        """Everything after the meta group of a deflated file, None for others."""
+        if self.header.transfer_syntax != DEFLATED_LE:
+            return None
+        with self.lock:
+            if self._inflated is None:
+                self._inflated = _inflate(self.file)
+            return self._inflated
 
 
 class _OpenFiles:
@@ -81,28 +103,24 @@ _FILES = _OpenFiles()
 def _open(path: Path) -> _OpenFile:
     size = source.size_of(path)
     on_disk = source.outer_archive(path) is None
-    file = source.open_binary(path) if on_disk else io.BytesIO(source.read_all(path))
+    return _OpenFile(path, source.open_binary(path) if on_disk else io.BytesIO(source.read_all(path)), size)
+
+
+def _parse(file: BinaryIO, size: int) -> Header:
     wanted = 65536
     while True:
         file.seek(0)
         buffer = file.read(wanted)
         try:
-            header = parse_header(buffer, size, T.WANTED)
-            break
+            return parse_header(buffer, size, T.WANTED)
         except Exception as fault:
             more = getattr(fault, "wanted", None)
             if more is None or wanted >= size:
-                file.close()
                 raise
             wanted = min(size, max(more, 4 * wanted))
-    opened = _OpenFile(path, file, size, header)
-    if header.transfer_syntax == DEFLATED_LE:
-        opened.inflated = _inflated(file)
-    return opened
 
 
-def _inflated(file: BinaryIO) -> bytes:
-    """The deflated data set of a file: everything after the meta group."""
+def _inflate(file: BinaryIO) -> bytes:
     file.seek(0)
     data = file.read()
     pos = 132
@@ -167,9 +185,10 @@ def _read_slowly(frame: FrameRef, layout: PixelLayout, out: AnyArray | None) -> 
         swap = big and opened.header.pixel_vr == "OW"
         if swap:  # whole 16-bit words
             start, length = start - start % 2, length + start % 2 + (length + start % 2) % 2
-        if opened.inflated is not None:
+        inflated = opened.inflated
+        if inflated is not None:
             at = opened.header.pixel_offset + start
-            data = opened.inflated[at : at + length]
+            data = inflated[at : at + length]
         else:
             with opened.lock:
                 opened.file.seek(opened.header.pixel_offset + start)
@@ -192,15 +211,14 @@ def encoded_frame(frame: FrameRef, out: AnyArray | None = None) -> EncodedFrame:
     """
     layout = frame.layout
     assert layout is not None
-    try:
-        opened = _FILES.get(frame.path)
-    except HeaderFault as fault:
-        raise PixelFault(fault.code, fault.reason) from fault
+    opened = _FILES.get(frame.path)
     with opened.lock:
         if opened.frames is None:
-            opened.frames = locate_frames(
-                opened.file, opened.header.pixel_offset, opened.size, layout.frames, layout.transfer_syntax
-            )
+            try:
+                start = frame.data_offset if frame.data_offset >= 0 else opened.header.pixel_offset
+            except HeaderFault as fault:
+                raise PixelFault(fault.code, fault.reason) from fault
+            opened.frames = locate_frames(opened.file, start, opened.size, layout.frames, layout.transfer_syntax)
         if frame.frame >= len(opened.frames):
             raise PixelFault("truncated", f"frame {frame.frame + 1} is missing: only {len(opened.frames)} are there")
         fragments = opened.frames[frame.frame]
