@@ -43,7 +43,7 @@ def why_no_presets(volume: Volume | None) -> str | None:
         return "Open a study first."
     if volume.modality != "CT":
         modality = volume.modality or "of unknown modality"
-        return f"Window presets are for CT; this is {modality}. 0 gives the file's own window."
+        return f"Window presets are for CT; this is {modality}. 0 gives the file's own windows, 1 to 9 one of them."
     if volume.unit not in ("", "HU"):
         return f"The values are in {volume.unit}, not in Hounsfield units, so the CT windows do not fit."
     return None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from medviewer.desktop.presets import next_own_window, presets, why_no_presets
+from medviewer.desktop.presets import Preset, next_own_window, presets, why_no_presets
 from medviewer.desktop.session import DEFAULT_TOOL
 from medviewer.desktop.tool_protocol import look_of
 from medviewer.desktop.viewport.view_grid import Layout
@@ -14,6 +14,7 @@ from medviewer.formats.carry import Use, is_resampled, why_not
 
 if TYPE_CHECKING:
     from medviewer.desktop.main_window import MainWindow
+    from medviewer.volume.window import Window
 
 #: Brush diameters in mm that the keys step through.
 BRUSH_STEPS_MM = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0, 100.0)
@@ -106,16 +107,24 @@ def register_reading_actions(window: MainWindow) -> None:
 def _register_windows(window: MainWindow) -> None:
     session, actions = window.session, window.actions_table
 
-    def why_not() -> str | None:
-        return why_no_presets(session.volume)
+    def chosen(preset: Preset) -> Window | None:
+        """What a digit stands for: the preset of CT, for others the file's window of that number."""
+        if why_no_presets(session.volume) is None:
+            return preset.window
+        own = () if session.stack is None else session.stack.windows
+        return own[preset.key - 1] if preset.key is not None and preset.key <= len(own) else None
+
+    def choose(preset: Preset) -> None:
+        window = chosen(preset)
+        if window is not None:
+            session.set_window(window)
+
+    def why_not(preset: Preset) -> str | None:
+        return why_no_presets(session.volume) if chosen(preset) is None else None
 
     for preset in presets("CT"):
         if preset.key is not None:
-            actions.register(
-                f"preset-{preset.key}",
-                partial(session.set_window, preset.window),
-                why_not,
-            )
+            actions.register(f"preset-{preset.key}", partial(choose, preset), partial(why_not, preset))
 
     def own() -> None:
         if session.stack is not None and session.stack.window_by_frame and not session.window_by_frame:

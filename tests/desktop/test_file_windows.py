@@ -96,6 +96,18 @@ def test_key_0_walks_through_windows_and_tables_of_the_file_and_dragging_leaves_
     assert brightness(window, 32, 2) < brightness(window, 32, 61)
 
 
+def test_digits_choose_the_files_windows_where_there_are_no_presets(qtbot, window, tmp_path):
+    data = ct(
+        np.tile(np.arange(64, dtype="u2") * 4, (64, 1)), Modality="MG", WindowCenter=[9, 8], WindowWidth=[200, 20]
+    )
+    opened(qtbot, window, save(data, tmp_path / "a.dcm"))
+    press(window, Qt.Key.Key_2)
+    assert (window.session.window.width, window.session.window.level) == (20, 8)
+    press(window, Qt.Key.Key_1)
+    assert (window.session.window.width, window.session.window.level) == (200, 9)
+    assert "for CT" in (window.actions_table.why_not("preset-3") or "")
+
+
 def test_frames_follow_their_own_windows_until_a_person_chooses(qtbot, window, tmp_path):
     from pydicom.dataset import Dataset
 
