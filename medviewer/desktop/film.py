@@ -149,7 +149,9 @@ class Film(QObject):
         """The slider was dragged to picture `n`."""
         self.player.stop()
         n = min(max(0, n), self.count - 1)
-        if not self.has_times or self.ready(n):
+        if n == self.position:
+            return
+        if not self.has_times or (self.ready(n) and not self._session.annotating):
             self.show(n)
             self._rest.start()
         elif self._opener.whole is not None:

@@ -310,7 +310,7 @@ class MainWindow(QMainWindow):
         """Another time of a 4-D series, at the same place and window."""
         whole, time = self.opener.whole, self.opener.time + by
         if whole is not None and 0 <= time < whole.times:
-            self.opener.show_stack(whole, time)
+            self.film.go(time)
 
     def show_quality(self) -> None:
         """The sheet of what is wrong with the shown stack."""
