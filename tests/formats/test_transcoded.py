@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRBigEndian
 
 from medviewer.formats.catalog import Stack
+from medviewer.formats.dicom import pixels
 from medviewer.formats.dicom.pixels import read_stored
 from medviewer.formats.digest import digest
 from medviewer.formats.load import load_volume
@@ -175,3 +177,18 @@ def test_a_signed_code_stream_under_an_unsigned_header_is_shown_signed(tmp_path:
     found = digest(stack)
     assert found.sha256 == hashlib.sha256(picture.tobytes()).hexdigest()
     assert (found.low, found.high) == (picture.view("u2").min(), picture.view("u2").max())
+
+
+def test_the_tiles_of_one_compressed_picture_cost_one_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    openjpeg = pytest.importorskip("openjpeg.utils")
+    picture = hills(12)
+    stream = bytes(openjpeg.encode_array(picture, bits_stored=12, photometric_interpretation=2))
+    data = samples.picture(picture, BitsStored=12, HighBit=11)
+    (frame,) = the_stack(encapsulated(data, [stream], "1.2.840.10008.1.2.4.90", tmp_path / "tiled.dcm")).frames
+    decoded = []
+    ask = pixels.encoded_frame
+    monkeypatch.setattr(pixels, "encoded_frame", lambda *asked: decoded.append(asked) or ask(*asked))
+    for row, column in ((0, 0), (0, 24), (20, 0), (20, 24)):
+        tile = read_stored(replace(frame, tile=(row, column, 20, 24)))
+        assert np.array_equal(tile, picture[row : row + 20, column : column + 24])
+    assert len(decoded) == 1

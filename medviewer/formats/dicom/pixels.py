@@ -40,6 +40,7 @@ from medviewer.formats.dicom.syntaxes import NATIVE
 AnyArray = NDArray[np.generic]
 
 _KEEP_OPEN = 4
+_KEEP_PICTURES = 2
 
 
 @dataclass(slots=True)
@@ -100,6 +101,26 @@ class _OpenFiles:
 _FILES = _OpenFiles()
 
 
+class _TiledPictures:
+    """The tiled pictures decoded last: the slices of a mosaic are read one after the other from the same picture."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[tuple[Path, tuple[int, int], int], AnyArray] = OrderedDict()
+
+    def get(self, frame: FrameRef) -> AnyArray:
+        key = (frame.path, source.stamp(frame.path), frame.frame)
+        with self._lock:  # who wants another tile of the same picture waits for it
+            if key not in self._known:
+                self._known[key] = read_stored(replace(frame, tile=None))
+                while len(self._known) > _KEEP_PICTURES:
+                    self._known.popitem(last=False)
+            return self._known[key]
+
+
+_TILED = _TiledPictures()
+
+
 def _open(path: Path) -> _OpenFile:
     size = source.size_of(path)
     on_disk = source.outer_archive(path) is None
@@ -149,7 +170,7 @@ def read_stored(frame: FrameRef, out: AnyArray | None = None) -> AnyArray:
     assert layout is not None
     if frame.tile is not None:
         row, column, rows, columns = frame.tile
-        tile = read_stored(replace(frame, tile=None))[row : row + rows, column : column + columns]
+        tile = _TILED.get(frame)[row : row + rows, column : column + columns]
         if out is None:
             return np.ascontiguousarray(tile)
         out[...] = tile
