@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,29 +61,51 @@ def _list_folder(root: str, listing: Listing, check: Callable[[], None]) -> None
     while pending:
         check()
         folder = pending.pop()
+        below: list[str] = []
         try:
-            with os.scandir(folder) as found:
-                entries = {entry.name: entry for entry in found}
+            with _handle(folder) as handle:
+                with os.scandir(handle) as found:
+                    entries = {entry.name: entry for entry in found}
+                _sort_in(entries, folder if folder.endswith(os.sep) else folder + os.sep, root, listing, below)
         except OSError as error:
             listing.refused.append(refusal(Path(folder), error))
             continue
-        below: list[str] = []
-        for name in sorted(entries):
-            entry = entries[name]
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    below.append(entry.path)
-                    continue
-                state = entry.stat()
-                if entry.is_symlink() and leads_out(entry.path, root):
-                    listing.refused.append(Skipped(Path(entry.path), _LEADS_OUT, "outside-folder"))
-                    continue
-            except OSError:  # a link to nothing; reading it will say so
-                listing.files.append((entry.path, None))
-                continue
-            if not stat.S_ISDIR(state.st_mode):
-                listing.files.append((entry.path, state))
         pending += reversed(below)
+
+
+def _sort_in(
+    entries: Mapping[str, os.DirEntry[str]], prefix: str, root: str, listing: Listing, below: list[str]
+) -> None:
+    """The entries of one folder in the order of names: files to the listing, folders to `below`."""
+    files = listing.files
+    for name in sorted(entries):
+        entry, path = entries[name], prefix + name
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                below.append(path)
+                continue
+            state = entry.stat()
+            if entry.is_symlink() and leads_out(path, root):
+                listing.refused.append(Skipped(Path(path), _LEADS_OUT, "outside-folder"))
+                continue
+        except OSError:  # a link to nothing; reading it will say so
+            files.append((path, None))
+            continue
+        if not stat.S_ISDIR(state.st_mode):
+            files.append((path, state))
+
+
+@contextmanager
+def _handle(folder: str) -> Iterator[str | int]:
+    """The folder opened, where the system can look at files by their names in it: that spares it the way there."""
+    if os.scandir not in os.supports_fd:  # Windows
+        yield folder
+        return
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield number
+    finally:
+        os.close(number)
 
 
 _LEADS_OUT = "a link that leads out of the folder; open what it leads to by itself"
@@ -114,7 +137,8 @@ def state_of(path: str) -> os.stat_result | None:
 
 def refusal(path: Path, error: OSError) -> Skipped:
     """Why a file or folder cannot be read, for people."""
-    return Skipped(Path(error.filename or path), os_reason(error), "unreadable")
+    named = error.filename if isinstance(error.filename, str) and error.filename else path
+    return Skipped(Path(named), os_reason(error), "unreadable")
 
 
 def os_reason(error: OSError) -> str:
