@@ -23,8 +23,8 @@ from tests.fuzz.bases import bases
 from tests.fuzz.mutate import mutate
 from tests.fuzz.splice import Splice, apply
 
-#: A case may take this long before its child is killed, and this long before it is called slow.
-HANG_S, SLOW_S = 20.0, 6.0
+#: A case may take this long before its child is killed (machines are busy), and this much CPU before it is called slow.
+HANG_S, SLOW_S = 60.0, 6.0
 #: A child may address this much, and keep this much beside what it had before the case.
 ADDRESS_BYTES, GROWTH_BYTES = 8 << 30, 1 << 30
 _ROOT = Path(__file__).resolve().parents[2]
