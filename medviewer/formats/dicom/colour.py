@@ -26,6 +26,16 @@ def to_rgb(ybr: AnyArray, bits: int) -> AnyArray:
     return rgb
 
 
+def partial_to_rgb(ybr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """YBR_PARTIAL [..., 3] of 8 bits to RGB: black at 16, white at 235 (ITU-R BT.601; retired in DICOM)."""
+    y, cb, cr = (ybr[..., n].astype(np.float64) - zero for n, zero in enumerate((16, 128, 128)))
+    y *= 255 / 219
+    cb *= 255 / 224
+    cr *= 255 / 224
+    rgb = np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], axis=-1)
+    return np.clip(np.floor(rgb + 0.5), 0, 255).astype(np.uint8)
+
+
 def from_422(raw: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:
     """Uncompressed YBR_FULL_422 (Y1 Y2 Cb Cr for two pixels) to YBR_FULL [rows, columns, 3], chroma repeated."""
     groups = raw[: rows * columns // 2 * 4].reshape(-1, 4)

@@ -22,6 +22,7 @@ from medviewer.formats.dicom.elements import (
 )
 from medviewer.formats.dicom.memory import Take, work_out
 from medviewer.formats.dicom.mosaic import Mosaic, read_mosaic
+from medviewer.formats.dicom.native import HALVED
 from medviewer.formats.dicom.object_facts import object_facts
 from medviewer.formats.dicom.object_summary import frame_of_reference, summary_parts
 from medviewer.formats.dicom.overlay_planes import read_overlay_planes
@@ -36,7 +37,7 @@ from medviewer.volume.overlay_plane import OverlayPlane
 MAX_PIXEL_BYTES = 64 << 30
 
 #: Frames of one file; whole-slide pictures have some hundred thousand.
-MAX_FRAMES = 1_000_000
+MAX_FRAMES = 500_000
 #: A compressed frame of more bytes than this may not be packed tighter than by this ratio.
 TIGHT_FROM, MAX_TIGHTNESS = 128 << 20, 200
 #: A compressed frame has one fragment at least, and that has a head.
@@ -44,9 +45,9 @@ _FRAGMENT_HEAD = 8
 
 _PHOTOMETRIC = {
     1: frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"}),
-    3: frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}),
+    3: frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_422"}),
 }
-_RETIRED = frozenset({"HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL_420"})
+_RETIRED = frozenset({"HSV", "ARGB", "CMYK", "YBR_PARTIAL_420"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class ImageFile:
         sop_class, sop_instance_uid, study_uid, series_uid, frame_of_reference_uid: identifiers ("" where absent).
         modality, image_type: as in the file.
         layout: how the pixels are stored; `frames` is the number that is really there.
-        data_offset: byte offset of the pixels (of the offset table of compressed ones), -1 where deflated or big endian.
+        data_offset: byte offset of the pixels (of the offset table of compressed ones); -1 where deflated, big endian.
         planes: geometry and rescale of each frame.
         instance_number, acquisition_number: None where absent.
         text: header facts for the screen.
@@ -124,7 +125,6 @@ def read_file_header(path: Path, header: Header, size: int, take: Take = work_ou
     """
     data = header.data
     sop_class = data.text(T.SOP_CLASS) or header.meta.text(0x00020002)
-    charsets = data.texts(T.CHARSET)
     kind = object_kind(sop_class)
     if kind is None and T.DIRECTORY_RECORDS in data:
         kind = "DICOMDIR"
@@ -136,7 +136,7 @@ def read_file_header(path: Path, header: Header, size: int, take: Take = work_ou
             raise HeaderFault("no-pixels", "the header of a picture without its pixels")
         kind = "no-pixels"
     if kind is not None:
-        return _object(path, header, kind, sop_class, charsets)
+        return _object(path, header, kind, sop_class, data.texts(T.CHARSET))
     there = _pixel_bytes_there(header, size)
     layout, layout_faults = take(_layout, data, header.transfer_syntax, header.pixel_tag, header.pixel_length, there)
     _refuse_bomb(layout, header, size)
@@ -332,7 +332,7 @@ def _layout(
         raise HeaderFault("bad-header", f"Rows x Columns is {rows} x {columns}")
     samples = _whole(data, T.SAMPLES, "Samples per Pixel", 1)
     photometric = data.text(T.PHOTOMETRIC).upper() or ("MONOCHROME2" if samples == 1 else "RGB")
-    if photometric in _RETIRED:
+    if photometric in _RETIRED or (photometric == "YBR_PARTIAL_422" and syntax not in NATIVE):
         raise HeaderFault("unsupported", f"colour model {photometric} is retired and not shown")
     if samples not in _PHOTOMETRIC:
         raise HeaderFault("bad-header", f"Samples per Pixel is {samples}")
@@ -362,7 +362,7 @@ def _layout(
         raise HeaderFault("bad-pixels", f"the pixels are not encapsulated as {syntax_name(syntax)} must be")
     if native:
         frame_bits = rows * columns * samples * allocated
-        if photometric == "YBR_FULL_422" and allocated == 8:
+        if photometric in HALVED and allocated == 8:
             frame_bits = rows * columns * 2 * 8
         frames = _frames_there(frames, frame_bits, pixel_length, there, faults)
     elif there >= 0 and frames > (most := max(1, there // _FRAGMENT_HEAD)):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medviewer.formats.catalog import PixelLayout
-from medviewer.formats.dicom.colour import from_422, to_rgb
+from medviewer.formats.dicom.colour import from_422, partial_to_rgb, to_rgb
 from medviewer.formats.dicom.syntaxes import NATIVE
 from medviewer.formats.dicom.text import one_line
 
@@ -28,9 +28,13 @@ class PixelFault(Exception):
         self.reason = one_line(reason)
 
 
+#: Colour models whose uncompressed form has one pair of colour differences for two pixels.
+HALVED = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
+
+
 def frame_bits(layout: PixelLayout) -> int:
     """Bits of one uncompressed frame."""
-    if layout.photometric == "YBR_FULL_422" and layout.bits_allocated == 8:
+    if layout.photometric in HALVED and layout.bits_allocated == 8:
         return layout.rows * layout.columns * 16
     return layout.rows * layout.columns * layout.samples * layout.bits_allocated
 
@@ -91,8 +95,9 @@ def stored_from_bytes(data: bytes, bit_offset: int, layout: PixelLayout, *, big_
         unpacked = np.unpackbits(raw, bitorder="little")[bit_offset % 8 : bit_offset % 8 + bits]
         return unpacked.reshape((rows, columns) if samples == 1 else (rows, columns, samples))
     raw = np.frombuffer(data, np.uint8, count=bits // 8, offset=bit_offset // 8)
-    if layout.photometric == "YBR_FULL_422" and layout.bits_allocated == 8:
-        return to_rgb(from_422(raw, rows, columns), 8)
+    if layout.photometric in HALVED and layout.bits_allocated == 8:
+        full = from_422(raw, rows, columns)
+        return partial_to_rgb(full) if layout.photometric == "YBR_PARTIAL_422" else to_rgb(full, 8)
     dtype = layout.dtype.newbyteorder(">" if big_endian else "<")
     values: AnyArray = raw.view(dtype).astype(layout.dtype)
     keep_stored_bits(values, layout)
