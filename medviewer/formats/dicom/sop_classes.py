@@ -14,7 +14,7 @@ _KINDS: dict[str, str] = {
     "91.1": "ANN", "4.2": "MR-spectroscopy", "88.59": "KO",
     "11.1": "PR", "11.2": "PR", "11.3": "PR", "11.4": "PR", "11.5": "PR", "11.6": "PR", "11.7": "PR", "11.8": "PR",
     "11.9": "PR", "11.10": "PR", "11.11": "PR", "11.12": "PR",
-    "9": "other", "10": "other", "8": "other", "79.1": "PR",
+    "9": "other", "10": "other", "8": "other", "79.1": "other", "9.100.1": "PR", "9.100.2": "PR",
 }  # fmt: skip
 
 _SEG_WITH_PIXELS = frozenset({"SEG", "LABELMAP", "RTDOSE"})
