@@ -81,13 +81,18 @@ class _Watched(dict[int, Any]):
 
 @dataclass(slots=True)
 class _Fact:
-    """What is known of one function: the varying elements that it reads, and its results by their values."""
+    """What is known of one function: the varying elements that it reads, and its results by their values.
+
+    `same` is the result for `more` where it reads none of them: nearly all functions of nearly all files.
+    """
 
     tags: tuple[int, ...] = ()
     results: dict[Any, Any] = field(default_factory=dict)
     misses: int = 0
     hits: int = 0
     given_up: bool = False
+    more: tuple[Hashable, ...] | None = None
+    same: Any = None
 
 
 class Memory:
@@ -105,6 +110,8 @@ class Memory:
         fact = self._facts.get(function)
         if fact is None:
             fact = self._facts[function] = _Fact()
+        elif fact.more == more:
+            return fact.same  # type: ignore[no-any-return]
         elif fact.given_up:
             return function(data, *more)
         raw = data.raw
@@ -126,6 +133,7 @@ class Memory:
         if not read.issubset(fact.tags):
             fact.tags = tuple(sorted(read.union(fact.tags)))
             fact.results.clear()
+            fact.more = fact.same = None
         fact.misses += 1
         if fact.misses >= _TRIED and fact.hits < fact.misses:
             fact.given_up = True
@@ -135,4 +143,6 @@ class Memory:
             fact.results.clear()
         key = (more, *[data.raw.get(tag) for tag in fact.tags]) if fact.tags else more
         fact.results[key] = result
+        if not fact.tags:
+            fact.more, fact.same = more, result
         return result
