@@ -10,7 +10,7 @@ from typing import Any
 from medviewer.errors import MedviewerError
 from medviewer.formats.catalog import Catalog, ObjectFile
 from medviewer.formats.dicom.document import ImageReference
-from medviewer.formats.dicom.object_text import has_text, instances_of, object_lines
+from medviewer.formats.dicom.object_text import has_text, object_lines, places_of
 from medviewer.formats.dicom.sr import Graphic, read_report
 
 
@@ -24,11 +24,11 @@ class Words:
 
 def object_words(catalog: Catalog, named: frozenset[Path] | None) -> Iterator[Words]:
     """The words of all objects that have some, or of those among `named`."""
-    here = instances_of(catalog)
+    places = places_of(catalog)
     for found in catalog.objects:
         if has_text(found) and (named is None or found.path in named):
             try:
-                lines = object_lines(found, lambda reference: reference.sop_instance_uid in here)
+                lines = object_lines(found, places)
                 yield Words(found.path, tuple(line.indented() for line in lines))
             except MedviewerError as fault:
                 yield Words(found.path, (fault.sentence,))

@@ -28,7 +28,7 @@ def document_of(path: Path | None) -> Opened | None:
     if path is None or not path.is_file() or path.name.endswith((".nii", ".nii.gz", ".nrrd", ".nhdr")):
         return None
     found = next((o for o in scan([path]).objects if o.kind in KINDS), None)
-    return None if found is None else read_object(found, lambda _: True)
+    return None if found is None else read_object(found, {})
 
 
 def stack_of(document: Opened, path: Path) -> Stack | None:

@@ -86,13 +86,12 @@ class Documents(QObject):
         self.panel.show_document(DocumentView(found.kind, TITLES.get(found.kind, found.kind), State.LOADING))
 
         def work(_: JobContext) -> Opened:
-            from medviewer.formats.dicom.object_text import instances_of
+            from medviewer.formats.dicom.object_text import places_of
 
             if catalog is None:
-                return read_object(found, lambda _: False)
-            here = instances_of(catalog)
+                return read_object(found, {})
             spaces = frozenset(stack.frame_of_reference_uid for stack in catalog.stacks())
-            return read_object(found, lambda reference: reference.sop_instance_uid in here, spaces)
+            return read_object(found, places_of(catalog), spaces)
 
         def done(opened: Opened) -> None:
             self._current = opened

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,14 +70,12 @@ class Opened:
         return any(m.graphics for m in self.measurements) or self.selection is not None or self.state is not None
 
 
-def read_object(
-    found: ObjectFile, is_here: Callable[[ImageReference], bool], spaces: frozenset[str] = frozenset()
-) -> Opened:
+def read_object(found: ObjectFile, places: Mapping[str, str], spaces: frozenset[str] = frozenset()) -> Opened:
     """Read an object for the panel (on a worker thread).
 
     Args:
         found: which.
-        is_here: tells whether an object that is pointed at is among the open files.
+        places: where the open files are to be found, by SOP Instance UID.
         spaces: frame of reference UIDs of the open files.
 
     Raises:
@@ -88,10 +86,10 @@ def read_object(
     if found.kind == "PR":
         from medviewer.formats.dicom.gsps import read_presentation
 
-        return Opened(found, tuple(object_lines(found, is_here)), state=read_presentation(found.path))
+        return Opened(found, tuple(object_lines(found, places)), state=read_presentation(found.path))
     if found.kind not in ("SR", "KO"):
         reason = _why_no_pdf(found.path) if found.kind == "PDF" else None
-        return Opened(found, tuple(object_lines(found, is_here)), why_no_action=reason)
+        return Opened(found, tuple(object_lines(found, places)), why_no_action=reason)
     from medviewer.formats.dicom.ko import key_selection
     from medviewer.formats.dicom.sr import read_report
     from medviewer.formats.dicom.sr_measurements import measurements
@@ -99,22 +97,22 @@ def read_object(
 
     report = read_report(found.path)
     measured = measurements(report) if found.kind == "SR" else ()
-    lines = tuple(report_lines(report, is_here))
+    lines = tuple(report_lines(report, places))
     owner = {id(item): n for n, one in enumerate(measured) for item in one.items}
     by_measurement = {n: owner[id(line.item)] for n, line in enumerate(lines) if id(line.item) in owner}
     by_reference = {
         n: line.item.reference
         for n, line in enumerate(lines)
-        if line.item is not None and line.item.reference is not None and is_here(line.item.reference)
+        if line.item is not None and line.item.reference is not None and line.item.reference.sop_instance_uid in places
     }
     selection = key_selection(report) if found.kind == "KO" else None
-    reachable = frozenset(n for n, one in enumerate(measured) if _is_reachable(one, is_here, spaces))
+    reachable = frozenset(n for n, one in enumerate(measured) if _is_reachable(one, places, spaces))
     return Opened(found, lines, report, measured, selection, None, None, by_measurement, by_reference, reachable)
 
 
-def _is_reachable(one: Measurement, is_here: Callable[[ImageReference], bool], spaces: frozenset[str]) -> bool:
+def _is_reachable(one: Measurement, places: Mapping[str, str], spaces: frozenset[str]) -> bool:
     in_patient = any(g.in_patient and g.frame_of_reference_uid in spaces for g in one.graphics)
-    return in_patient or any(is_here(reference) for reference in one.references())
+    return in_patient or any(reference.sop_instance_uid in places for reference in one.references())
 
 
 def _why_no_pdf(path: Path) -> str | None:

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 
 from medviewer.errors import BadInput
 from medviewer.formats.catalog import Catalog, ObjectFile
-from medviewer.formats.dicom.document import ImageReference, count_text
+from medviewer.formats.dicom.document import count_text
 from medviewer.formats.dicom.sr_text import Role, TextLine, noun_of, report_lines
 from medviewer.volume.window import Window
 
 #: Kinds that have words of their own.
 WITH_TEXT = frozenset({"SR", "KO", "PR", "PDF", "M3D"})
 
-Here = Callable[[ImageReference], bool]
 
-
-def instances_of(catalog: Catalog) -> frozenset[str]:
-    """SOP Instance UIDs of everything that is open: images and other objects."""
-    images = {frame.sop_instance_uid for stack in catalog.stacks() for frame in stack.frames}
-    return frozenset(images | {found.sop_instance_uid for found in catalog.objects} - {""})
+def places_of(catalog: Catalog) -> dict[str, str]:
+    """Where each open image is to be found, by its SOP Instance UID; "" for other objects, which have no place."""
+    places = {found.sop_instance_uid: "" for found in catalog.objects}
+    for patient in catalog.patients:
+        for study in patient.studies:
+            for series in study.series:
+                name = "" if series.number is None else f"series {series.number}"
+                for stack in series.stacks:
+                    slices = stack.size_kji[0]
+                    for n, frame in enumerate(stack.frames):
+                        time, k = divmod(n, slices)
+                        image = f"image {k + 1}" + (f" of time {time + 1}" if stack.times > 1 else "")
+                        several = frame.sop_instance_uid in places
+                        parts = (name,) if several else (name, image)
+                        places[frame.sop_instance_uid] = ", ".join(part for part in parts if part)
+    places.pop("", None)
+    return places
 
 
 def has_text(found: ObjectFile) -> bool:
@@ -28,12 +39,12 @@ def has_text(found: ObjectFile) -> bool:
     return found.kind in WITH_TEXT or (found.kind == "other" and found.summary.startswith("other - CDA"))
 
 
-def object_lines(found: ObjectFile, is_here: Here | None = None) -> list[TextLine]:
+def object_lines(found: ObjectFile, places: Mapping[str, str] | None = None) -> list[TextLine]:
     """The words of an object.
 
     Args:
         found: the object.
-        is_here: tells whether an object that is pointed at is among the open files; None: nothing is said about it.
+        places: as `places_of` gives them; None: nothing is said about where the objects are that it points at.
 
     Raises:
         BadInput: the file cannot be read.
@@ -41,15 +52,15 @@ def object_lines(found: ObjectFile, is_here: Here | None = None) -> list[TextLin
     if found.kind in ("SR", "KO"):
         from medviewer.formats.dicom.sr import read_report
 
-        return report_lines(read_report(found.path), is_here)
+        return report_lines(read_report(found.path), places)
     if found.kind == "PR":
-        return _presentation(found.path, is_here)
+        return _presentation(found.path, places)
     if has_text(found):
         return _encapsulated(found.path)
     return [TextLine(found.summary)]
 
 
-def _presentation(path: Path, is_here: Here | None) -> list[TextLine]:
+def _presentation(path: Path, places: Mapping[str, str] | None) -> list[TextLine]:
     from medviewer.formats.dicom.gsps import read_presentation
 
     state = read_presentation(path)
@@ -71,7 +82,7 @@ def _presentation(path: Path, is_here: Here | None) -> list[TextLine]:
         lines.append(TextLine("It names no image.", 0, Role.WARNING))
     else:
         lines.append(TextLine(f"For {count_text(len(images), noun_of(first.sop_class))}"))
-    missing = 0 if is_here is None else sum(not is_here(image) for image in images.values())
+    missing = 0 if places is None else sum(uid not in places for uid in images)
     if missing:
         which = "None of them is" if missing == len(images) else f"{missing} of them are not"
         lines.append(TextLine(f"{which} among the open files.", 0, Role.WARNING))

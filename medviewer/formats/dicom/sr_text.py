@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -13,6 +13,8 @@ from medviewer.formats.dicom.sr import ContentItem, Graphic, Report, find
 
 #: References in a row without anything of their own are counted, not listed, from this many on.
 _RUN = 6
+#: Key images that are listed one by one.
+MAX_LISTED = 2000
 #: Points of a graphic that a line names.
 _POINTS = 4
 
@@ -121,26 +123,28 @@ def header_lines(report: Report) -> list[TextLine]:
     return lines
 
 
-def report_lines(report: Report, is_here: Callable[[ImageReference], bool] | None = None) -> list[TextLine]:
+def report_lines(report: Report, places: Mapping[str, str] | None = None) -> list[TextLine]:
     """The whole report.
 
     Args:
         report: what was read.
-        is_here: tells whether an object that is pointed at is among the open files; None: nothing is said about it.
+        places: SOP Instance UIDs of the open files, and where each is to be found ("series 3, image 33", "" for no more
+            than that it is here); None: nothing is said about that.
     """
     lines = header_lines(report)
-    if is_here is not None:
-        lines += missing_lines(report, is_here)
+    if places is not None:
+        lines += missing_lines(report, places)
     if report.is_cut:
         lines.append(TextLine("The document is longer than is read; its end is left out.", 0, Role.WARNING))
-    lines += _children(report.root, report.root, 0, is_here)
+    is_list = object_kind(report.sop_class) == "KO"  # of a list of images each one is named
+    lines += _Writer(report.root, places, MAX_LISTED if is_list else _RUN).children(report.root, 0)
     return lines
 
 
-def missing_lines(report: Report, is_here: Callable[[ImageReference], bool]) -> list[TextLine]:
+def missing_lines(report: Report, places: Mapping[str, str]) -> list[TextLine]:
     """One sentence about the objects that it points at and that are not among the open files; none where all are."""
     named = {reference.sop_instance_uid: reference for reference in report.images()}
-    missing = [reference for reference in named.values() if not is_here(reference)]
+    missing = [reference for uid, reference in named.items() if uid not in places]
     if not missing:
         return []
     if len(missing) == 1:
@@ -154,26 +158,72 @@ def missing_lines(report: Report, is_here: Callable[[ImageReference], bool]) -> 
     return [TextLine(text, 0, Role.WARNING)]
 
 
-def _children(
-    parent: ContentItem, root: ContentItem, depth: int, is_here: Callable[[ImageReference], bool] | None
-) -> Iterator[TextLine]:
-    run: list[ContentItem] = []
-    for item in (*parent.children, None):
-        if item is not None and _is_bare_reference(item) and (not run or _same(run[0], item)):
-            run.append(item)
-            continue
-        if len(run) >= _RUN:
-            yield _counted(run, depth, is_here)
-        else:
-            for bare in run:
-                yield from _item_lines(bare, root, depth, is_here)
-        run = []
-        if item is None:
+class _Writer:
+    """Writes the tree as lines; `run` is how many bare references in a row are counted and not listed."""
+
+    def __init__(self, root: ContentItem, places: Mapping[str, str] | None, run: int) -> None:
+        self._root, self._places, self._run = root, places, run
+
+    def children(self, parent: ContentItem, depth: int) -> Iterator[TextLine]:
+        run: list[ContentItem] = []
+        for item in (*parent.children, None):
+            if item is not None and _is_bare_reference(item) and (not run or _same(run[0], item)):
+                run.append(item)
+                continue
+            if len(run) >= self._run:
+                yield self._counted(run, depth)
+            else:
+                for bare in run:
+                    yield from self._item(bare, depth)
+            run = []
+            if item is None:
+                return
+            if _is_bare_reference(item):
+                run = [item]
+            else:
+                yield from self._item(item, depth)
+
+    def _counted(self, run: Sequence[ContentItem], depth: int) -> TextLine:
+        references = [item.reference for item in run if item.reference is not None]
+        text = f"{len(run)} × {noun_of(references[0].sop_class)}"
+        places = self._places
+        away = 0 if places is None else sum(reference.sop_instance_uid not in places for reference in references)
+        if away:
+            text += " (not here)" if away == len(run) else f" ({away} not here)"
+        return TextLine(text, depth, Role.CONTEXT, run[0])
+
+    def _item(self, item: ContentItem, depth: int) -> Iterator[TextLine]:
+        before = f"{item.relationship.lower()}: " if item.relationship in _SAID else ""
+        if item.target:
+            yield TextLine(before + self._target(item), depth, Role.CONTEXT, item)
             return
-        if _is_bare_reference(item):
-            run = [item]
+        if item.value_type == "CONTAINER":
+            yield TextLine(before + (item.label or "Section"), depth, Role.HEADING, item)
         else:
-            yield from _item_lines(item, root, depth, is_here)
+            role = Role.CONTEXT if item.relationship in _CONTEXT or item.relationship in _SAID else Role.FACT
+            first, *more = self._value(item).split("\n")
+            name = item.label
+            text = f"{name}: {first}" if name and first else name or first
+            yield TextLine(before + (text or item.value_type.lower()), depth, role, item)
+            for line in more:
+                yield TextLine(line, depth + 1, role, item)
+        yield from self.children(item, depth + 1)
+
+    def _value(self, item: ContentItem) -> str:
+        if item.reference is not None:
+            place = None if self._places is None else self._places.get(item.reference.sop_instance_uid, "not here")
+            return reference_text(item.reference) + (f" ({place})" if place else "")
+        if item.value_type in ("SCOORD", "SCOORD3D"):
+            return "no usable points" if item.graphic is None else graphic_text(item.graphic)
+        return item.value
+
+    def _target(self, item: ContentItem) -> str:
+        number = ".".join(str(n) for n in item.target)
+        found = find(self._root, item.target)
+        if found is None:
+            return f"see item {number}, which is not there"
+        value = self._value(found).split("\n")[0]
+        return f"see {': '.join(part for part in (found.label, value) if part) or 'item ' + number}"
 
 
 def _is_bare_reference(item: ContentItem) -> bool:
@@ -183,50 +233,3 @@ def _is_bare_reference(item: ContentItem) -> bool:
 def _same(one: ContentItem, other: ContentItem) -> bool:
     assert one.reference is not None and other.reference is not None
     return one.reference.sop_class == other.reference.sop_class and one.relationship == other.relationship
-
-
-def _counted(run: Sequence[ContentItem], depth: int, is_here: Callable[[ImageReference], bool] | None) -> TextLine:
-    references = [item.reference for item in run if item.reference is not None]
-    text = f"{len(run)} × {noun_of(references[0].sop_class)}"
-    away = 0 if is_here is None else sum(not is_here(reference) for reference in references)
-    if away:
-        text += " (not here)" if away == len(run) else f" ({away} not here)"
-    return TextLine(text, depth, Role.CONTEXT, run[0])
-
-
-def _item_lines(
-    item: ContentItem, root: ContentItem, depth: int, is_here: Callable[[ImageReference], bool] | None
-) -> Iterator[TextLine]:
-    before = f"{item.relationship.lower()}: " if item.relationship in _SAID else ""
-    if item.target:
-        yield TextLine(before + _target_text(item, root), depth, Role.CONTEXT, item)
-        return
-    if item.value_type == "CONTAINER":
-        yield TextLine(before + (item.label or "Section"), depth, Role.HEADING, item)
-    else:
-        role = Role.CONTEXT if item.relationship in _CONTEXT or item.relationship in _SAID else Role.FACT
-        first, *more = _value_text(item, is_here).split("\n")
-        name = item.label
-        text = f"{name}: {first}" if name and first else name or first
-        yield TextLine(before + (text or item.value_type.lower()), depth, role, item)
-        for line in more:
-            yield TextLine(line, depth + 1, role, item)
-    yield from _children(item, root, depth + 1, is_here)
-
-
-def _value_text(item: ContentItem, is_here: Callable[[ImageReference], bool] | None) -> str:
-    if item.reference is not None:
-        away = is_here is not None and not is_here(item.reference)
-        return reference_text(item.reference) + (" (not here)" if away else "")
-    if item.value_type in ("SCOORD", "SCOORD3D"):
-        return "no usable points" if item.graphic is None else graphic_text(item.graphic)
-    return item.value
-
-
-def _target_text(item: ContentItem, root: ContentItem) -> str:
-    place = ".".join(str(n) for n in item.target)
-    found = find(root, item.target)
-    if found is None:
-        return f"see item {place}, which is not there"
-    value = _value_text(found, None).split("\n")[0]
-    return f"see {': '.join(part for part in (found.label, value) if part) or 'item ' + place}"
