@@ -97,7 +97,7 @@ class ImageFile:
     acquisition_number: int | None
     text: StackText
     faults: tuple[Quality, ...]
-    padding: tuple[int, int] | None
+    padding: tuple[float, float] | None
     inverted: bool
     unit: str
     frame_times_ms: tuple[float, ...]
@@ -215,7 +215,7 @@ def _series_facts(data: Elements) -> _SeriesFacts:
 class _PictureFacts:
     """What the pixels mean, as `ImageFile` has it."""
 
-    padding: tuple[int, int] | None
+    padding: tuple[float, float] | None
     inverted: bool
     unit: str
     frame_times_ms: tuple[float, ...]
@@ -406,10 +406,19 @@ def _frames_there(frames: int, frame_bits: int, declared: int, there: int, fault
     return whole
 
 
-def _padding(data: Elements, layout: PixelLayout) -> tuple[int, int] | None:
+def _padding(data: Elements, layout: PixelLayout) -> tuple[float, float] | None:
     """Inclusive range of Pixel Padding Value and its limit, as stored values."""
+    if layout.samples != 1:
+        return None
+    if layout.float_bits:
+        value_tag, limit_tag = T.FLOAT_PADDING[layout.float_bits]
+        one, other = data.number(value_tag), data.number(limit_tag)
+        if one is None:
+            return None
+        other = one if other is None else other
+        return min(one, other), max(one, other)
     value = data.integer(T.PADDING_VALUE)
-    if value is None or layout.samples != 1 or layout.float_bits:
+    if value is None:
         return None
     limit = data.integer(T.PADDING_LIMIT)
     ends = [_as_stored(v, layout) for v in (value, value if limit is None else limit)]
