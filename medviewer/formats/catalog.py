@@ -275,7 +275,7 @@ class Stack:
     series_uid: str = ""
     sop_class_uid: str = ""
     unit: str = ""
-    padding: tuple[int, int] | None = None
+    padding: tuple[float, float] | None = None
     inverted: bool = False
     frame_times_ms: tuple[float, ...] = ()
     time_labels: tuple[str, ...] = ()

@@ -86,7 +86,7 @@ def plan_regular(
 
 
 def regular_slice(
-    plan: RegularPlan, voxels: NDArray[np.generic], k: int, fill: float, padding: tuple[int, int] | None = None
+    plan: RegularPlan, voxels: NDArray[np.generic], k: int, fill: float, padding: tuple[float, float] | None = None
 ) -> NDArray[np.generic]:
     """One slice of the grid, `[rows, columns]` in the type of `voxels` (whole types are rounded).
 
@@ -130,7 +130,7 @@ def _in_range(values: Float, limits: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _shifted(
-    plan: RegularPlan, picture: NDArray[np.generic], shift: tuple[float, float], padding: tuple[int, int] | None
+    plan: RegularPlan, picture: NDArray[np.generic], shift: tuple[float, float], padding: tuple[float, float] | None
 ) -> Float:
     """A slice in the grid's plane, bilinear; NaN from half a voxel outside its outermost voxel centres."""
     out = picture.astype(np.float64)

@@ -40,7 +40,7 @@ class Volume:
     intercept: float | NDArray[np.float64] = 0.0
     unit: str = ""
     modality: str = ""
-    padding: tuple[int, int] | None = None
+    padding: tuple[float, float] | None = None
     inverted: bool = False
     stack_id: str = ""
     tables: tuple[LookupTable | None, ...] = ()

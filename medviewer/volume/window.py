@@ -111,9 +111,11 @@ class GreyMapper:
             grey_levels: NDArray[np.uint8] = np.take(table, unsigned)  # twice as fast as indexing
             return grey_levels
         brightness = self._window.apply(self._volume.values_of(stored, k))
-        grey = np.rint(np.nan_to_num(brightness)).astype(np.uint8)  # what is no number is drawn as the lowest
+        missing = np.isnan(brightness)  # what is no number is drawn as padding is
+        grey = np.rint(np.where(missing, 0.0, brightness)).astype(np.uint8)
         if self._invert:
             grey = (255 - grey).astype(np.uint8)
+            grey[missing] = 0
         padding = self._volume.padding_mask(stored)
         if padding is not None:
             grey[padding] = 0

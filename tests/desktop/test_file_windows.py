@@ -20,7 +20,7 @@ from medviewer.desktop.viewport.grey import averaged
 from medviewer.formats.load import load_volume
 from medviewer.formats.scan import scan
 from medviewer.volume.plane import acquired_plane
-from medviewer.volume.window import VoiFunction, Window, auto_window
+from medviewer.volume.window import GreyMapper, VoiFunction, Window, auto_window
 from tests.formats.picture_samples import lut, with_overlay, with_palette
 from tests.formats.samples import picture, save
 
@@ -237,9 +237,26 @@ def test_a_parametric_map_from_0_to_1_is_no_threshold(tmp_path):
     assert np.abs(shown - values * 255).max() <= 1.0
 
 
+@pytest.mark.parametrize("inverted", [False, True])
+def test_padding_of_floats_and_what_is_no_number_are_black(tmp_path, inverted):
+    values = np.array([[-999.5, -999.0, 0.25, np.nan], [0.75, 1.0, 0.0, np.inf]], dtype="f4")
+    data = ct(np.zeros((2, 4), "i4"), WindowCenter=0.5, WindowWidth=1, Modality="OT")
+    del data.PixelData, data.BitsStored, data.HighBit, data.PixelRepresentation
+    data.FloatPixelData, data.FloatPixelPaddingValue, data.FloatPixelPaddingRangeLimit = (
+        values.tobytes(),
+        -999.0,
+        -999.5,
+    )
+    (stack,) = scan([save(data, tmp_path / "a.dcm")]).stacks()
+    volume = load_volume(stack)
+    grey = GreyMapper(volume, stack.windows[0], invert=inverted).grey(volume.voxels[0])
+    wanted = [[0, 0, 191, 0], [64, 0, 255, 0]] if inverted else [[0, 0, 64, 0], [191, 255, 0, 255]]
+    assert grey.tolist() == wanted
+    assert auto_window(volume).width < 1.01
+
+
 def test_a_narrow_window_over_floats_has_no_bands():
     from medviewer.volume.volume import Volume
-    from medviewer.volume.window import GreyMapper
 
     values = np.linspace(1000.0, 1000.01, 256, dtype="f8").reshape(1, 16, 16)
     grey = GreyMapper(Volume(values, None), Window(0.01, 1000.005, VoiFunction.LINEAR)).grey(values)

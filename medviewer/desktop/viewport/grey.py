@@ -130,7 +130,9 @@ def turned(picture: NDArray[_Any], axes: PlaneAxes) -> NDArray[_Any]:
     return np.ascontiguousarray(picture)
 
 
-def averaged(picture: NDArray[np.generic], factor: int, padding: tuple[int, int] | None = None) -> NDArray[np.generic]:
+def averaged(
+    picture: NDArray[np.generic], factor: int, padding: tuple[float, float] | None = None
+) -> NDArray[np.generic]:
     """Means of blocks of `factor` x `factor` pixels in the picture's own type; a rest at the edges is left out.
 
     Padding (an inclusive range of stored values) has no part in a mean: a block is padding where more than half of
