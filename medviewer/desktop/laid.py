@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from medviewer.annotation.segmentation import colour_of
 from medviewer.formats.contours import LaidContours
 from medviewer.formats.dicom.dose import Dose, dose_text
-from medviewer.formats.laid import INSIDE, LaidSegment, LaidSegments
+from medviewer.formats.laid import INSIDE, LaidSegment, LaidSegments, Space, Target
 
 if TYPE_CHECKING:
     from medviewer.desktop.session import ReadingSession
@@ -57,6 +57,7 @@ class LaidObject:
         hidden: indices of the parts that are not drawn.
         opacity: of fills, 0 to 1.
         isodoses: of a dose: draw the lines of equal dose too.
+        space: where the image's voxels lie, for a dose, which is sampled as it is drawn.
     """
 
     overlay: Overlay
@@ -65,6 +66,7 @@ class LaidObject:
     hidden: frozenset[int] = field(default_factory=frozenset)
     opacity: float = MASK_OPACITY
     isodoses: bool = False
+    space: Space | None = None
 
     def with_part(self, index: int, *, shown: bool) -> LaidObject:
         """The same with one part shown or hidden."""
@@ -92,9 +94,9 @@ class LaidObject:
         return replace(self, opacity=min(1.0, max(0.0, opacity)))
 
 
-def laid_object(overlay: Overlay, summary: str, grid: Grid | None) -> LaidObject:
-    """An overlay as it is first shown; volumes are counted here (in a job)."""
-    content = overlay.content
+def laid_object(overlay: Overlay, summary: str, target: Target) -> LaidObject:
+    """An overlay as it is first shown on an image; volumes are counted here (in a job)."""
+    content, grid = overlay.content, target.grid
     if isinstance(content, LaidSegments):
         parts = [_segment_part(n, s, grid, content.kind) for n, s in enumerate(content.segments)]
         return LaidObject(overlay, summary, tuple(parts))
@@ -104,7 +106,8 @@ def laid_object(overlay: Overlay, summary: str, grid: Grid | None) -> LaidObject
             for n, s in enumerate(content.structures)
         ]
         return LaidObject(overlay, summary, tuple(parts))
-    return LaidObject(overlay, f"{overlay.kind} - {content.summary}", opacity=DOSE_OPACITY)
+    words = f"{overlay.kind} - {content.summary}"
+    return LaidObject(overlay, words, opacity=DOSE_OPACITY, space=target.space)
 
 
 def _segment_part(index: int, segment: LaidSegment, grid: Grid | None, kind: str) -> Part:
@@ -141,13 +144,13 @@ def take_away(session: ReadingSession, path: Path) -> None:
 
 def words_at(session: ReadingSession, index_kji: tuple[int, int, int]) -> tuple[str, ...]:
     """What the objects over the images say about a voxel: names of segments, doses."""
-    volume, words = session.volume, []
+    words: list[str] = []
     for laid in session.laid:
         content = laid.overlay.content
         if isinstance(content, LaidSegments):
             words += _segments_at(content, laid, index_kji)
-        elif isinstance(content, Dose) and volume is not None and volume.grid is not None and not laid.hidden:
-            value = float(content.at(volume.grid.index_to_lps(np.asarray(index_kji, dtype=np.float64))))
+        elif isinstance(content, Dose) and laid.space is not None and not laid.hidden:
+            value = float(content.at(laid.space.index_to_lps(np.asarray(index_kji, dtype=np.float64))))
             if np.isfinite(value):
                 words.append(dose_text(value, content.unit))
     return tuple(words)

@@ -80,8 +80,8 @@ class ObjectOverlays(QObject):
         def work(context: JobContext) -> LaidObject:
             from medviewer.formats.overlays import read_object
 
-            overlay = read_object(found, Target.of(stack), context)
-            return laid_object(overlay, found.summary, stack.grid)
+            target = Target.of(stack)
+            return laid_object(read_object(found, target, context), found.summary, target)
 
         def done(laid: LaidObject) -> None:
             self._reading.discard(found.path)

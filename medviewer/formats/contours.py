@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from medviewer.errors import Refused
 from medviewer.formats.dicom.rtstruct import Contour, Structure, StructureSet
 from medviewer.formats.dicom.seg_file import SegDescription
-from medviewer.formats.laid import LaidSegment, LaidSegments, Target, refuse_stranger
+from medviewer.formats.laid import LaidSegment, LaidSegments, Space, Target, refuse_stranger
 from medviewer.jobs import JobContext
-from medviewer.volume.grid import Grid
 
 #: A contour lies in a slice's plane where it leaves it by no more than this, in slices.
 FLAT = 0.1
@@ -33,13 +32,13 @@ class LaidContours:
     """Structures whose contours stand in the image's voxel coordinates.
 
     Attributes:
-        grid: of the image.
+        grid: of the image, or the places of its slices.
         structures: those that lie in the image's space, in the file's order.
         lines: for each structure its contours with points as fractional `index_kji`, shape (n, 3).
         notes, refused: for people, as in `LaidSegments`.
     """
 
-    grid: Grid
+    grid: Space
     structures: tuple[Structure, ...]
     lines: tuple[tuple[tuple[str, Float], ...], ...]
     notes: tuple[str, ...] = ()
@@ -53,7 +52,8 @@ def lay_contours(found: StructureSet, target: Target) -> LaidContours:
         Refused: another patient, or all structures in another frame of reference; the image has no geometry.
     """
     refuse_stranger("structure set", found.path, target, frame_of_reference_uid="", patient_id=found.patient_id)
-    if target.grid is None:
+    space = target.space
+    if space is None:
         raise Refused("this image carries no geometry, so contours have no place in it", path=found.path)
     notes, refused, kept = list(found.faults), [], []
     for structure in found.structures:
@@ -74,8 +74,8 @@ def lay_contours(found: StructureSet, target: Target) -> LaidContours:
     if found.images and here and missing:
         which = "the images" if missing == len(found.images) else f"{missing} of the {len(found.images)} images"
         notes.append(f"{which} that it was drawn on are not here; it is laid by its coordinates")
-    lines = tuple(tuple((c.kind, target.grid.lps_to_index(c.points_lps)) for c in s.contours) for s in kept)
-    return LaidContours(target.grid, tuple(kept), lines, tuple(notes), tuple(refused))
+    lines = tuple(tuple((c.kind, space.lps_to_index(c.points_lps)) for c in s.contours) for s in kept)
+    return LaidContours(space, tuple(kept), lines, tuple(notes), tuple(refused))
 
 
 def described(structure: Structure, number: int) -> SegDescription:
@@ -121,7 +121,7 @@ def masks_of(laid: LaidContours, target: Target, context: JobContext | None = No
 Mask = tuple[tuple[int, int, int], NDArray[np.uint8]]
 
 
-def _mask(contours: Sequence[Contour], grid: Grid, context: JobContext) -> tuple[Mask | None, bool]:
+def _mask(contours: Sequence[Contour], grid: Space, context: JobContext) -> tuple[Mask | None, bool]:
     """The box around what closed contours enclose, and whether contours lie between slices."""
     index = [grid.lps_to_index(c.points_lps) for c in contours]
     extents = np.max([np.ptp(points, axis=0) for points in index], axis=0)
@@ -193,7 +193,7 @@ def even_odd(rings: Sequence[Float], shape: tuple[int, int]) -> Bool:
     return inside
 
 
-def _mask_across(contours: Sequence[Contour], grid: Grid, context: JobContext) -> Mask | None:
+def _mask_across(contours: Sequence[Contour], grid: Space, context: JobContext) -> Mask | None:
     """As `_mask`, for contours in planes that are not the image's: each voxel is asked in the contours' own plane."""
     middle = contours[0].points_lps.mean(axis=0)
     normal = np.linalg.svd(contours[0].points_lps - middle)[2][2]

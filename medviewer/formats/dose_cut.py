@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medviewer.formats.dicom.dose import Dose, Float, Single
-from medviewer.volume.grid import Grid
+from medviewer.formats.laid import Space
 from medviewer.volume.plane import PlaneAxes
 
 #: Pixels across a picture for which a dose that stands askew to the image is interpolated in full.
@@ -15,7 +15,7 @@ _ASKEW = 96
 _STILL = 1e-3
 
 
-def dose_in_cut(dose: Dose, grid: Grid, axes: PlaneAxes, position: int) -> Single:
+def dose_in_cut(dose: Dose, grid: Space, axes: PlaneAxes, position: int) -> Single:
     """Dose of a cut, float32 `[down, right]` at the pixels' centres; NaN outside the dose grid.
 
     Trilinear. Where the dose stands askew to the image it is taken on a coarser lattice of at most `_ASKEW` points a

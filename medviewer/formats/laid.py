@@ -15,9 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medviewer.errors import Refused
-from medviewer.formats.catalog import Stack
+from medviewer.formats.catalog import FrameRef, Stack
 from medviewer.formats.dicom.seg_file import SegDescription
 from medviewer.volume.grid import Grid
+from medviewer.volume.slice_places import SlicePlaces
+
+#: What maps between an image's voxels and the patient.
+Space = Grid | SlicePlaces
 
 #: What is said where a mask's lattice is not the image's.
 RESAMPLED = "resampled to the image's grid (nearest voxel)"
@@ -32,7 +36,8 @@ class Target:
 
     Attributes:
         size_kji: voxels.
-        grid: where they lie; None where the image carries no geometry.
+        grid: where they lie; None where the image carries no even geometry.
+        places: where each slice lies, for images whose slices have gaps or uneven steps and so no grid.
         frame_of_reference_uid, patient_id, study_uid, series_uid: "" where unknown.
         slices: slice index of an image by its SOP Instance UID and frame number (from 1).
     """
@@ -44,6 +49,12 @@ class Target:
     study_uid: str = ""
     series_uid: str = ""
     slices: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    places: SlicePlaces | None = None
+
+    @property
+    def space(self) -> Space | None:
+        """What maps between voxels and millimetres; None where nothing does."""
+        return self.places if self.grid is None else self.grid
 
     @classmethod
     def of(cls, stack: Stack) -> Target:
@@ -57,7 +68,22 @@ class Target:
             stack.study_uid,
             stack.series_uid,
             {(f.sop_instance_uid, f.frame + 1): k for k, f in enumerate(frames) if f.sop_instance_uid},
+            _places(stack, frames) if stack.grid is None else None,
         )
+
+
+def _places(stack: Stack, frames: tuple[FrameRef, ...]) -> SlicePlaces | None:
+    positions = [f.position_lps for f in frames]
+    if stack.direction is None or stack.spacing_kji is None or any(p is None for p in positions) or not positions:
+        return None
+    directions = np.asarray(stack.direction[:6], dtype=np.float64)
+    return SlicePlaces.of(
+        stack.size_kji,
+        np.asarray(positions, dtype=np.float64),
+        directions[:3],
+        directions[3:],
+        np.asarray(stack.spacing_kji[1:], dtype=np.float64),
+    )
 
 
 def refuse_stranger(what: str, path: Path, target: Target, *, frame_of_reference_uid: str, patient_id: str) -> None:

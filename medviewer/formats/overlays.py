@@ -104,7 +104,8 @@ def refuse_dose(dose: Dose, target: Target) -> None:
         frame_of_reference_uid=dose.frame_of_reference_uid,
         patient_id=dose.patient_id,
     )
-    if target.grid is None:
+    space = target.space
+    if space is None:
         raise Refused("this image carries no geometry, so a dose has no place in it", path=dose.path)
     _, j, i = dose.values.shape
     normal = np.cross(dose.column_lps, dose.row_lps)
@@ -114,7 +115,7 @@ def refuse_dose(dose: Dose, target: Target) -> None:
         for r in (0, j - 1)
         for c in (0, i - 1)
     ]
-    index = target.grid.lps_to_index(np.asarray(corners))
+    index = space.lps_to_index(np.asarray(corners))
     if np.any(index.max(axis=0) < -0.5) or np.any(index.min(axis=0) > np.asarray(target.size_kji) - 0.5):
         raise Refused("this dose lies outside the image", path=dose.path)
 

@@ -97,8 +97,8 @@ class LaidLayer:
                     path = contour_path(lines, volume.size_kji, axes, position)
                     if not path.isEmpty():
                         self._strokes.append(_Stroke(path, QColor(*laid.parts[n].colour)))
-        elif volume.grid is not None and not laid.hidden:
-            values = dose_in_cut(content, volume.grid, axes, position)
+        elif laid.space is not None and not laid.hidden:
+            values = dose_in_cut(content, laid.space, axes, position)
             self._fills.append(_Fill(_dose_image(values, content.largest, laid.opacity), (0, 0), smooth=True))
             if laid.isodoses:
                 self._strokes += _isodoses(values, content.largest)

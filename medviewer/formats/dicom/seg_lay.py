@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from medviewer.errors import MissingHere, Refused
 from medviewer.formats.dicom.native import PixelFault
 from medviewer.formats.dicom.seg_file import Float, FramePlace, SegDescription, SegFile, SegFrame, refuse_tiled
-from medviewer.formats.laid import RESAMPLED, LaidSegment, LaidSegments, Target, refuse_stranger
+from medviewer.formats.laid import RESAMPLED, LaidSegment, LaidSegments, Space, Target, refuse_stranger
 from medviewer.formats.source import SourceFault
 from medviewer.jobs import JobContext
 from medviewer.volume.grid import Grid
@@ -276,9 +276,13 @@ def own_target(seg: SegFile) -> Target:
 
 def _lattices(frames: Sequence[SegFrame], shape: tuple[int, int], target: Target) -> list[_OnLattice | None] | None:
     """Where each frame lies on the image's voxels (None: outside of it); None where one has a lattice of its own."""
-    if target.grid is None or any(f.place is None for f in frames):
-        return [_by_reference(f, target) for f in frames]
     places = [f.place for f in frames if f.place is not None]
+    if target.grid is None or len(places) < len(frames):
+        named = [_by_reference(f, target) for f in frames]
+        if target.places is not None and len(places) == len(frames) and not all(named):
+            own = [_on_voxels(place, shape, target.places) for place in places]
+            named = [a or b for a, b in zip(named, own, strict=True)]
+        return named
     if not _has_spacing_of(places, target.grid):
         return None
     found: list[_OnLattice | None] = []
@@ -298,7 +302,7 @@ def _by_reference(frame: SegFrame, target: Target) -> _OnLattice | None:
     return _OnLattice(np.array([k, 0, 0]), np.array([0, 1, 0]), np.array([0, 0, 1]))
 
 
-def _on_voxels(place: FramePlace, shape: tuple[int, int], grid: Grid) -> _OnLattice | None:
+def _on_voxels(place: FramePlace, shape: tuple[int, int], grid: Space) -> _OnLattice | None:
     start = grid.lps_to_index(place.origin_lps)
     across = grid.lps_to_index(place.origin_lps + place.column_step_lps) - start
     down = grid.lps_to_index(place.origin_lps + place.row_step_lps) - start
