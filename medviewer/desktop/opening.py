@@ -448,8 +448,11 @@ class Opener(QObject):
         self.recent_changed.emit()
 
     def forget_recent(self) -> None:
-        """Empty the list of recent paths."""
+        """Empty the list of recent paths, and what is remembered of their scans."""
+        from medviewer.formats.scan_cache import forget
+
         self._recent_file().unlink(missing_ok=True)
+        forget()
         self.recent_changed.emit()
 
 

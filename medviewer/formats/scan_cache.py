@@ -33,8 +33,8 @@ from medviewer.jobs import JobContext
 
 _log = logging.getLogger(__name__)
 
-#: Entries and bytes that are kept, and bytes of one entry.
-MAX_ENTRIES, MAX_BYTES, MAX_ENTRY = 200, 256 << 20, 64 << 20
+#: Entries and bytes that are kept, bytes of one entry, and seconds for which an entry is kept that nobody asks for.
+MAX_ENTRIES, MAX_BYTES, MAX_ENTRY, MAX_AGE = 200, 256 << 20, 64 << 20, 30 * 86400
 
 _MAGIC = b"medviewer scan 1\n"
 _DIGEST = 20
@@ -193,13 +193,23 @@ def _write(entry: Path, state: bytes, catalog: Catalog) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def forget() -> None:
+    """Remove all entries, and with them the names that they hold."""
+    folder = _folder()
+    if folder is not None:
+        for path in folder.iterdir():
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
 def _prune(folder: Path) -> None:
     """Remove the entries that were not asked for longest, down to the limits."""
+    oldest = time.time() - MAX_AGE
     with os.scandir(folder) as found:
         entries = sorted(((e.stat(follow_symlinks=False), e.path) for e in found), key=lambda e: -e[0].st_mtime_ns)
     total = 0
     for n, (about, path) in enumerate(entries):
         total += about.st_size
-        if n >= MAX_ENTRIES or total > MAX_BYTES:
+        if n >= MAX_ENTRIES or total > MAX_BYTES or about.st_mtime < oldest:
             with contextlib.suppress(OSError):
                 os.unlink(path)  # noqa: PTH108

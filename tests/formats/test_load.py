@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import zipfile
 from pathlib import Path
 
@@ -158,3 +159,47 @@ def test_the_readers_consensus_lies_where_the_table_says(public_data: Path) -> N
     assert np.allclose(centre, (-57.20, 131.35, -520.36), atol=0.02)
     assert int(inside.sum()) == 3398
     assert ct.values()[inside].mean() == pytest.approx(-13, abs=1)
+
+
+def test_frames_of_one_file_are_read_into_their_places(tmp_path: Path) -> None:
+    frames = np.stack([ramp((6, 5), 100 * n) for n in range(40)])
+    data = samples.picture(frames, NumberOfFrames=40)
+    samples.save(data, tmp_path / "multi.dcm")
+    (stack,) = scan([tmp_path]).stacks()
+    volume = load_volume(stack)
+    assert np.array_equal(volume.voxels, frames) and volume.loaded.all()
+
+
+def test_bits_that_do_not_count_are_masked_in_every_slice(tmp_path: Path) -> None:
+    paths = samples.series(tmp_path, along_z(20), BitsStored=12, HighBit=11)
+    for n, path in enumerate(paths):
+        data = pydicom.dcmread(path)
+        data.PixelData = (ramp((6, 5), 100 * n, "uint16") | 0xA000).astype("<u2").tobytes()
+        data.PixelRepresentation = 0
+        samples.save(data, path)
+    (stack,) = scan([tmp_path]).stacks()
+    expected = np.stack([ramp((6, 5), 100 * n) for n in range(20)])
+    assert np.array_equal(load_volume(stack).voxels, expected)
+
+
+def test_a_file_that_was_cut_after_the_scan_is_said_and_the_others_are_there(tmp_path: Path) -> None:
+    paths = samples.series(tmp_path, along_z(30))
+    (stack,) = scan([tmp_path]).stacks()
+    paths[11].write_bytes(paths[11].read_bytes()[:-20])
+    volume = empty_volume(stack)
+    with pytest.raises(BadInput, match="truncated") as caught:
+        load_volume(stack, volume=volume)
+    assert caught.value.path == paths[11]
+    assert [k for k in range(30) if not volume.loaded[k]] == [11]
+
+
+def test_a_cancelled_load_ends_and_leaves_no_thread(tmp_path: Path) -> None:
+    samples.series(tmp_path, along_z(60))
+    (stack,) = scan([tmp_path]).stacks()
+    token = CancelToken()
+    context = JobContext(token, lambda progress: token.cancel() if progress.done > 3 else None)
+    volume = empty_volume(stack)
+    with pytest.raises(Cancelled):
+        load_volume(stack, context, volume=volume)
+    assert 0 < volume.loaded.sum() < 60
+    assert not [t for t in threading.enumerate() if t.name.startswith("read")]

@@ -204,6 +204,16 @@ def test_the_number_and_the_bytes_of_entries_are_bounded(
     assert open_catalog([study / "a"]).files == 12
 
 
+def test_old_entries_go_and_all_can_be_forgotten(study: Path, reads: list[int]) -> None:
+    open_catalog([study / "a"])
+    os.utime(entry(), (time.time() - 40 * 86400,) * 2)
+    open_catalog([study / "b"])
+    assert b"M\\u00fcller" in entry().read_bytes()
+    scan_cache.forget()
+    assert list((places.cache_folder() / "scans").iterdir()) == []
+    assert open_catalog([study / "b"]).files == 3 and len(reads) == 3
+
+
 def test_what_is_asked_for_last_is_kept(study: Path, reads: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan_cache, "MAX_ENTRIES", 2)
     for name in ("a", "b", "a", ".", "a"):
