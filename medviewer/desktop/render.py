@@ -177,8 +177,9 @@ def _lay_over(path: Path, session: ReadingSession) -> dict[str, Any]:
     assert stack is not None
     if not path.exists() and not any(parent.is_file() for parent in path.parents):
         raise BadInput("there is nothing at this path", path=path)
-    overlay = read_overlay(path, Target.of(stack), JobContext())
-    laid = laid_object(overlay, overlay.kind, stack.grid)
+    target = Target.of(stack)
+    overlay = read_overlay(path, target, JobContext())
+    laid = laid_object(overlay, overlay.kind, target)
     session.set_laid((laid,))
     return {
         "path": str(path),
