@@ -29,6 +29,7 @@ from medviewer.formats.dicom.gsps import read_presentation
 from medviewer.formats.scan import scan
 from medviewer.jobs import JobContext
 from medviewer.volume.window import GreyMapper
+from tests.formats.document_samples import measurement_report
 from tests.formats.presentation_samples import item, lut, presentation_state
 
 HU = {"RescaleSlope": 1, "RescaleIntercept": -1024, "RescaleType": "HU"}
@@ -286,3 +287,21 @@ def test_shutters_and_overlays_of_the_state_take_the_place_of_the_image_s(image_
     state.save_as(path)
     found = presented_graphics(read_presentation(path), stack, 0)
     assert np.array_equal(found.covered, bits.astype(bool))
+
+
+def test_render_draws_a_report_s_regions_on_its_image(image_file, tmp_path, capsys):
+    image = pydicom.dcmread(image_file)
+    path = measurement_report(image, tmp_path / "sr.dcm")
+    pictures = []
+    for more in ([], ["--overlay", str(path)]):
+        out = tmp_path / f"{len(more)}.png"
+        assert main(["render", str(image_file), str(out), "--size", "512x512", "--no-text", *more]) == 0
+        shown = QImage(str(out)).convertToFormat(QImage.Format.Format_RGB888)
+        lines = np.frombuffer(shown.constBits(), dtype=np.uint8).reshape(512, -1)[:, : 512 * 3]
+        pictures.append(lines.reshape(512, 512, 3).astype(int))
+    capsys.readouterr()
+    drawn = np.abs(pictures[1] - pictures[0]).max(axis=2) > 60
+    # the circle about column 20, row 30 with radius 10, four screen pixels an image pixel: on its rim, not in its middle
+    for x, y in ((20, 40), (20, 20), (10, 30)):
+        assert drawn[4 * y - 3 : 4 * y + 4, 4 * x - 3 : 4 * x + 4].any()
+    assert not drawn[4 * 30 - 3 : 4 * 30 + 4, 4 * 16 - 3 : 4 * 16 + 4].any()
