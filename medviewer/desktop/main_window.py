@@ -232,7 +232,7 @@ class MainWindow(QMainWindow):
     def ask_for_files(self) -> None:
         """The system's dialog for files."""
         files, _ = QFileDialog.getOpenFileNames(
-            self, "Open images", "", "Images (*.dcm *.ima *.zip *.nii *.nii.gz *.nrrd *.nhdr);;All files (*)"
+            self, "Open images", "", "Images (*.dcm *.ima DICOMDIR *.zip *.nii *.nii.gz *.nrrd *.nhdr);;All files (*)"
         )
         if files:
             self.open_paths(files)

@@ -74,7 +74,8 @@ class SkippedCard(QFrame):
         rest = sum(n for _, n in counts[3:])
         lines = [", ".join(shown + ([f"{rest} other"] if rest else []))] if skipped else []
         if warnings:
-            lines.append(warnings[0].partition(" (")[0] + (f" (+{len(warnings) - 1})" if len(warnings) > 1 else ""))
+            first = warnings[0].partition(" (")[0]
+            lines.append(first[:1].upper() + first[1:] + (f" (+{len(warnings) - 1})" if len(warnings) > 1 else ""))
         self._reasons.setText("\n".join(lines))
         self.setAccessibleName(f"{self._title.text()}: {self._reasons.text()}")
 
