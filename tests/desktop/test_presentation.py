@@ -301,7 +301,7 @@ def test_render_draws_a_report_s_regions_on_its_image(image_file, tmp_path, caps
         pictures.append(lines.reshape(512, 512, 3).astype(int))
     capsys.readouterr()
     drawn = np.abs(pictures[1] - pictures[0]).max(axis=2) > 60
-    # the circle about column 20, row 30 with radius 10, four screen pixels an image pixel: on its rim, not in its middle
+    # the circle about column 20, row 30 with radius 10, four screen pixels a pixel: on its rim, not in its middle
     for x, y in ((20, 40), (20, 20), (10, 30)):
         assert drawn[4 * y - 3 : 4 * y + 4, 4 * x - 3 : 4 * x + 4].any()
     assert not drawn[4 * 30 - 3 : 4 * 30 + 4, 4 * 16 - 3 : 4 * 16 + 4].any()
