@@ -124,7 +124,7 @@ def regular_labels(plan: RegularPlan, labels: NDArray[np.uint8]) -> NDArray[np.u
     return out
 
 
-def _in_range(values: Float, limits: tuple[int, int]) -> NDArray[np.bool_]:
+def _in_range(values: Float, limits: tuple[float, float]) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = (values >= limits[0]) & (values <= limits[1])
     return found
 

@@ -8,7 +8,7 @@ import numpy as np
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QImage, QPainter, QPixmap
 
-from medviewer.desktop.viewport.file_graphics import draw_graphics
+from medviewer.desktop.viewport.file_graphics import FileGraphics
 from medviewer.desktop.viewport.grey import GreySource, reduction
 from medviewer.desktop.viewport.placing import Placing
 from medviewer.volume.plane import PlaneAxes
@@ -41,6 +41,7 @@ class BasePicture:
 
     def __init__(self, source: GreySource) -> None:
         self._source = source
+        self._graphics = FileGraphics()
         self._kept: QPixmap | None = None
         self._shows: Wanted | None = None
 
@@ -87,7 +88,7 @@ class BasePicture:
         painter.drawImage(QRectF(left, top, width, height), image)
         graphics = self._source.graphics(wanted.axes, wanted.position)
         if graphics is not None:
-            draw_graphics(painter, QRectF(*placing.rectangle()), graphics, wanted, placing.zoom * wanted.ratio)
+            self._graphics.draw(painter, QRectF(*placing.rectangle()), graphics, wanted, placing.zoom * wanted.ratio)
 
 
 def _is_whole(placing: Placing, ratio: float) -> bool:
