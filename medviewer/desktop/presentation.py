@@ -24,7 +24,7 @@ from medviewer.volume.volume import Volume
 from medviewer.volume.window import Window, auto_window, window_of_table
 
 #: Inputs of a table that joins a window and a presentation LUT.
-_MOST_INPUTS = 1 << 18
+_MOST_INPUTS = 1 << 22
 
 #: Ink of layers that say nothing about their colour.
 _PLAIN = (240, 228, 66)
@@ -130,11 +130,19 @@ def _with_presentation_lut(state: PresentationState, volume: Volume, window: Win
 
 
 def value_range(volume: Volume, k: int) -> tuple[int, int]:
-    """Smallest and largest value, as whole numbers, that the stored values of slice `k` have."""
-    stored = volume.voxels[k]
-    ends = np.array([stored.min(), stored.max()])
+    """Smallest and largest whole value that slice `k` can have: of its type, not of the voxels that have arrived.
+
+    Of types with more than 16 bits, those of the voxels that are there.
+    """
+    dtype = volume.voxels.dtype
     table = volume.table_of(k)
-    values = volume.values_of(ends, k) if table is None else table.outputs.astype(np.float64)
+    if table is not None:
+        values = table.outputs.astype(np.float64)
+    elif dtype.kind in "iu" and dtype.itemsize <= 2:
+        values = volume.values_of(np.array([np.iinfo(dtype).min, np.iinfo(dtype).max]), k)
+    else:
+        stored = volume.voxels[k]
+        values = volume.values_of(np.array([stored.min(), stored.max()]), k)
     return int(np.floor(values.min())), int(np.ceil(values.max()))
 
 

@@ -89,6 +89,8 @@ def _presentation(path: Path, places: Mapping[str, str] | None) -> list[TextLine
     for voi in state.voi:
         told = [_window_text(window) for window in voi.windows]
         lines.append(TextLine(", ".join(told) or "no usable window"))
+    if state.is_grayscale and not any(voi.windows for voi in state.voi):
+        lines.append(TextLine("no window of its own: the image's stays", 0, Role.CONTEXT))
     if state.shutter is not None or state.bitmap_shutter:
         lines.append(TextLine("a shutter"))
     if state.rotation or state.flip:
