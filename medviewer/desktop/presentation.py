@@ -24,7 +24,7 @@ from medviewer.volume.volume import Volume
 from medviewer.volume.window import Window, auto_window, window_of_table
 
 #: Inputs of a table that joins a window and a presentation LUT.
-_MOST_INPUTS = 1 << 22
+_MOST_INPUTS = 1 << 19
 
 #: Ink of layers that say nothing about their colour.
 _PLAIN = (240, 228, 66)
@@ -139,7 +139,8 @@ def value_range(volume: Volume, k: int) -> tuple[int, int]:
     if table is not None:
         values = table.outputs.astype(np.float64)
     elif dtype.kind in "iu" and dtype.itemsize <= 2:
-        values = volume.values_of(np.array([np.iinfo(dtype).min, np.iinfo(dtype).max]), k)
+        low = -(1 << 8 * dtype.itemsize - 1) if dtype.kind == "i" else 0
+        values = volume.values_of(np.array([low, low + (1 << 8 * dtype.itemsize) - 1]), k)
     else:
         stored = volume.voxels[k]
         values = volume.values_of(np.array([stored.min(), stored.max()]), k)
