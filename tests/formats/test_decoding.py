@@ -268,3 +268,17 @@ def test_a_process_that_cannot_start_is_told_apart() -> None:
         made.decode(frame(b"good"))
     assert fault.value.code == "no-codec"
     made.close()
+
+
+def test_the_frozen_program_is_its_own_decoding_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Path(sys.executable).with_name("medviewer")
+    if not program.exists():
+        pytest.skip("the command is not installed beside this Python")
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    made = DecodingPool(1, "tests.formats.hostile_decoders:decode")
+    assert made.decode(frame(b"good")).max() == 4
+    [number] = made.process_ids
+    assert "--decoding-process" in psutil.Process(number).cmdline()
+    made.close()
