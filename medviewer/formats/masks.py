@@ -23,6 +23,9 @@ from medviewer.jobs import JobContext
 from medviewer.volume.grid import Grid
 from medviewer.volume.volume import Volume
 
+#: Label maps of files: eight bits, or sixteen where numbers need them.
+Labels = NDArray[np.uint8] | NDArray[np.uint16]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LaidMask:
@@ -64,13 +67,13 @@ def read_mask(path: Path, grid: Grid, context: JobContext | None = None) -> Laid
     return LaidMask(labelmap, tuple(s.description for s in laid.segments), "; ".join(laid.notes))
 
 
-def plain_segments(labelmap: NDArray[np.uint8]) -> tuple[SegDescription, ...]:
+def plain_segments(labelmap: Labels) -> tuple[SegDescription, ...]:
     """Descriptions of labels of which nothing is known but their numbers."""
     present = np.flatnonzero(np.bincount(labelmap.ravel(), minlength=256)[1:]) + 1
     return tuple(SegDescription(int(n), f"Segment {n}") for n in present)
 
 
-def label_volume(catalog: Catalog, path: Path, context: JobContext | None = None) -> tuple[NDArray[np.uint8], Grid]:
+def label_volume(catalog: Catalog, path: Path, context: JobContext | None = None) -> tuple[Labels, Grid]:
     """Labels of a NIfTI or NRRD file and their grid.
 
     Raises:
@@ -86,8 +89,8 @@ def label_volume(catalog: Catalog, path: Path, context: JobContext | None = None
     return as_labels(load_volume(stack, context), path), stack.grid
 
 
-def as_labels(volume: Volume, path: Path) -> NDArray[np.uint8]:
-    """Whole values 0 to 255 as uint8.
+def as_labels(volume: Volume, path: Path) -> Labels:
+    """Whole values 0 to 65535, as narrow as they are.
 
     Raises:
         BadInput: the values are no labels.
@@ -95,15 +98,17 @@ def as_labels(volume: Volume, path: Path) -> NDArray[np.uint8]:
     stored = volume.voxels
     plain = volume.has_one_rescale and volume.rescale_of(0) == (1.0, 0.0)
     values = stored if plain else volume.values()
-    labels = values.astype(np.uint8)
+    narrow = float(values.max(initial=0)) <= 255  # False for NaN
+    with np.errstate(invalid="ignore"):
+        labels: Labels = values.astype(np.uint8) if narrow else values.astype(np.uint16)
     if not bool(np.array_equal(labels, values)):
-        raise BadInput("a mask holds whole numbers from 0 to 255, and this does not", path=path)
+        raise BadInput("a mask holds whole numbers from 0 to 65535, and this does not", path=path)
     return labels
 
 
-def resample_nearest(labels: NDArray[np.uint8], own: Grid, grid: Grid) -> NDArray[np.uint8]:
+def resample_nearest(labels: Labels, own: Grid, grid: Grid) -> Labels:
     """Labels at the centres of another grid's voxels; 0 outside."""
-    out = np.zeros(grid.size_kji, dtype=np.uint8)
+    out: Labels = np.zeros(grid.size_kji, dtype=labels.dtype)
     rows, columns = np.meshgrid(np.arange(grid.size_kji[1]), np.arange(grid.size_kji[2]), indexing="ij")
     index = np.stack([np.zeros_like(rows), rows, columns], axis=-1).astype(np.float64)
     limits = np.asarray(own.size_kji)

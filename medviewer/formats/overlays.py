@@ -137,6 +137,8 @@ def as_segments(overlay: Overlay, target: Target, context: JobContext | None = N
 
 
 def _mask_file(catalog: Catalog, path: Path, target: Target, context: JobContext | None) -> LaidSegments:
+    from scipy.ndimage import find_objects
+
     from medviewer.formats.masks import label_volume, plain_segments, resample_nearest
 
     labels, own = label_volume(catalog, path, context)
@@ -148,12 +150,10 @@ def _mask_file(catalog: Catalog, path: Path, target: Target, context: JobContext
         labels, notes = resample_nearest(labels, own, target.grid), (RESAMPLED,)
         if not was_empty and not labels.any():
             raise Refused("the mask lies outside the image", path=path, remedy="choose the image it was drawn on")
-    segments = []
+    segments, boxes = [], find_objects(labels)
     for description in plain_segments(labels):
-        where = np.nonzero(labels == description.number)
-        low = [int(a.min()) for a in where]
-        high = [int(a.max()) + 1 for a in where]
-        part = labels[low[0] : high[0], low[1] : high[1], low[2] : high[2]] == description.number
-        shares = np.where(part, np.uint8(255), np.uint8(0))
-        segments.append(LaidSegment(description, (low[0], low[1], low[2]), shares))
+        box = boxes[description.number - 1]
+        shares = np.where(labels[box] == description.number, np.uint8(255), np.uint8(0))
+        k, j, i = (int(part.start) for part in box)
+        segments.append(LaidSegment(description, (k, j, i), shares))
     return LaidSegments(target.size_kji, tuple(segments), "label map", notes)

@@ -60,3 +60,17 @@ def test_pictures_are_no_masks(tmp_path: Path) -> None:
     nifti.write(tmp_path / "f.nii", np.full(GRID.size_kji, 0.5, np.float32), GRID)
     with pytest.raises(BadInput, match="whole numbers"):
         read_mask(tmp_path / "f.nii", GRID)
+
+
+def test_labels_above_255_are_laid_with_their_numbers(tmp_path: Path) -> None:
+    from medviewer.formats.laid import Target
+    from medviewer.formats.overlays import as_segments, read_overlay
+
+    labels = block().astype(np.uint16) * 300  # 300 and 2100, as atlases of the brain have them
+    nifti.write(tmp_path / "m.nii.gz", labels, GRID)
+    target = Target(GRID.size_kji, GRID)
+    laid = as_segments(read_overlay(tmp_path / "m.nii.gz", target), target)
+    assert [s.description.number for s in laid.segments] == [300, 2100]
+    assert np.array_equal(laid.numbers(), labels)
+    with pytest.raises(Refused, match="2100"):
+        read_mask(tmp_path / "m.nii.gz", GRID)
