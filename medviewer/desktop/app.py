@@ -24,6 +24,7 @@ from medviewer.desktop.logs import start_log, traceback_without_text
 from medviewer.desktop.main_window import MainWindow
 from medviewer.desktop.notice import Notice, accept, is_accepted
 from medviewer.desktop.opening import import_pydicom
+from medviewer.desktop.private_files import forget_leftovers
 from medviewer.desktop.viewport.view_grid import Layout
 from medviewer.errors import BadInput, MedviewerError
 from medviewer.inference.prompt import Prompt
@@ -93,6 +94,7 @@ def fill_right_column_soon(window: MainWindow, filled: Callable[[], None] = lamb
     def work(_: JobContext) -> None:
         import_pydicom()
         importlib.import_module("medviewer.desktop.circle")
+        forget_leftovers()  # of documents that were handed out by a program that died
 
     def done(_: object) -> None:
         fill_right_column(window)
