@@ -40,6 +40,7 @@ class Moments(QObject):
         self._settled = 0
         self._plan: RegularPlan | None = None
         session.changed.connect(self._on_changes)
+        opener.loaded.connect(self._take_shown)
 
     # -- times -----------------------------------------------------------------------------------------------------
 
@@ -121,6 +122,10 @@ class Moments(QObject):
                 self._job.cancel()
                 self._job = None
         self._settled = self._opener.time
+        self._take_shown()
+
+    def _take_shown(self) -> None:
+        """What is shown and whole need not be read again."""
         volume, stack = self._session.volume, self._session.stack
         if volume is not None and stack is not None and not stack.derived_from and bool(volume.loaded.all()):
             self.volumes[self._opener.time] = volume

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medviewer.errors import BadInput
+from medviewer.formats.carry import Use, why_not
 from medviewer.formats.catalog import Catalog, Stack
 from medviewer.formats.scan import nothing_opened
 from medviewer.formats.scan_cache import open_catalog
@@ -15,13 +16,13 @@ from medviewer.jobs import JobContext
 def likeliest_stack(catalog: Catalog) -> Stack | None:
     """The stack that a person most likely means, which the window shows first; None where there is none.
 
-    Volumes of several slices go before what has no geometry and before localizers, then the one with most voxels, then
-    the first in the catalog's order.
+    Stacks that carry other planes (gaps and a tilt do not keep them from it) go before all others and before
+    localizers, then the one with most voxels, then the first in the catalog's order.
     """
 
     def size(stack: Stack) -> tuple[bool, int]:
         k, j, i = stack.size_kji
-        return stack.grid is not None and k > 1 and "localizer" not in stack.name, k * j * i * stack.times
+        return why_not(stack, Use.PLANES) is None and "localizer" not in stack.name, k * j * i * stack.times
 
     return max(catalog.stacks(), key=size, default=None)
 

@@ -162,3 +162,12 @@ def test_a_real_tilted_head_becomes_upright(corpus_folder: Path) -> None:
     assert described.spacing_kji is not None and described.spacing_kji[0] == pytest.approx(4.8515, abs=1e-3)
     assert made.grid is not None and made.grid.is_orthogonal
     assert made.size_kji == (4, 512 + 9, 512)
+
+
+def test_a_large_stack_with_a_gap_is_still_the_likeliest(tmp_path: Path) -> None:
+    from medviewer.formats.choose import likeliest_stack
+
+    samples.series(tmp_path / "a", [(0, 0, 2.0 * z) for z in range(20) if z != 7], size=(20, 20))
+    samples.series(tmp_path / "b", samples.along_z(3), SeriesInstanceUID="1.2.8")
+    found = likeliest_stack(scan([tmp_path]))
+    assert found is not None and found.size_kji[0] == 19
