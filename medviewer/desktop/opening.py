@@ -40,6 +40,9 @@ KEPT_BYTES, KEPT_VOLUMES = 1_500_000_000, 6
 #: Colours of frames that are kept so that a cine plays from memory, bytes.
 COLOURS_BYTES = 600_000_000
 
+#: Pixels of pictures whose graphics are kept.
+KEPT_GRAPHICS = 50_000_000
+
 #: How many recently opened paths are remembered.
 RECENT = 10
 
@@ -358,7 +361,7 @@ class Opener(QObject):
         frame = stack.frames[k]
         if k in self._graphics or not (frame.overlays or frame.shutter):
             return self._graphics.get(k)
-        if len(self._graphics) > 32:
+        if len(self._graphics) * stack.size_kji[1] * stack.size_kji[2] > KEPT_GRAPHICS:
             self._graphics.clear()
         self._graphics[k] = None
         kept = self._graphics

@@ -56,15 +56,14 @@ def _inside(corners: tuple[tuple[float, float], ...], rows: int, columns: int) -
     points = np.asarray(corners, dtype=np.float64)
     following = np.roll(points, -1, axis=0)
     column = np.arange(1, columns + 1, dtype=np.float64)
-    for n in range(rows):
+    (r0, c0), (r1, c1) = points.T, following.T
+    for n in range(max(0, int(points[:, 0].min()) - 1), min(rows, int(points[:, 0].max()) + 1)):
         row = n + 1.0
-        (r0, c0), (r1, c1) = points.T, following.T
         crosses = (r0 <= row) != (r1 <= row)
         if crosses.any():
             at = np.sort(c0[crosses] + (row - r0[crosses]) / (r1 - r0)[crosses] * (c1 - c0)[crosses])
             for start, end in zip(at[::2], at[1::2], strict=False):
                 inside[n] |= (column >= start) & (column <= end)
-        for (ra, ca), (rb, cb) in zip(points, following, strict=True):
-            if ra == rb == row:  # a level edge
-                inside[n] |= (column >= min(ca, cb)) & (column <= max(ca, cb))
+        for edge in np.flatnonzero((r0 == row) & (r1 == row)):  # level edges
+            inside[n] |= (column >= min(c0[edge], c1[edge])) & (column <= max(c0[edge], c1[edge]))
     return inside

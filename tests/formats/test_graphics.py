@@ -173,6 +173,13 @@ def test_a_shutter_of_a_frame(tmp_path: Path) -> None:
     assert opened == [13, 29]  # lattice points within 2 and 3 of a point
 
 
+def test_a_shutter_with_numbers_out_of_this_world_is_no_shutter(tmp_path: Path) -> None:
+    data = picture(np.zeros((4, 4), "i2"), ShutterShape="CIRCULAR")
+    data.CenterOfCircularShutter, data.RadiusOfCircularShutter = [1, 1], 2_000_000_000
+    (stack,) = scan([save(data, tmp_path / "a.dcm")]).stacks()
+    assert not stack.has_graphics
+
+
 def test_a_shutter_without_its_numbers_is_no_shutter(tmp_path: Path) -> None:
     stack = one(save(picture(np.zeros((4, 4), "i2"), ShutterShape=["CIRCULAR", "POLYGONAL"]), tmp_path / "a.dcm"))
     assert not stack.has_graphics

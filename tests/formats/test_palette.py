@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +99,12 @@ def test_a_palette_that_is_not_meant_for_the_screen_leaves_the_picture_grey(tmp_
     data = with_palette(picture(indices(100)), np.zeros((3, 8)), 10, 16)
     (stack,) = scan([save(data, tmp_path / "a.dcm")]).stacks()
     assert stack.coloured_from is None and not stack.is_colour
+
+
+def test_segments_that_lead_round_in_circles_cost_a_sentence_and_no_time(tmp_path: Path) -> None:
+    circle = [0, 1, 9, 2, 65535, 6, 0] + [0, 0] * 4000 + [2, 65535, 6, 0] * 4000
+    data = with_palette(palette_picture(indices(9)), (circle,) * 3, 0, 16, segmented=True, entries=256)
+    path = save(data, tmp_path / "a.dcm")
+    before = time.monotonic()
+    (stack,) = scan([path]).stacks()
+    assert time.monotonic() - before < 5.0 and stack.codes == {"bad-window"}

@@ -47,7 +47,7 @@ def window_level(view: PlaneViewport, press: Pointer) -> Drag:
     gain = drag_gain(volume)
     is_integer = volume.is_whole
     last, moving = press, False
-    before = view.session.window
+    before, followed = view.session.window, view.session.window_by_frame
     finished = False
     try:
         while True:
@@ -66,6 +66,8 @@ def window_level(view: PlaneViewport, press: Pointer) -> Drag:
     finally:
         if not finished and view.session.window != before:
             view.session.set_window(before)
+            if followed:
+                view.session.follow_frame_windows()
 
 
 def pan(view: PlaneViewport, press: Pointer) -> Drag:

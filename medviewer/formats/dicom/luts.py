@@ -42,7 +42,7 @@ def read_table(item: Elements, *, signed: bool) -> ReadTable:
     if first > 0x7FFF and (signed or item.vr(T.LUT_DESCRIPTOR) == "SS"):
         first -= 0x10000
     explanation = one_line(decode(item.bytes(T.LUT_EXPLANATION), ())[0])[:64]
-    return _table(data, declared, first, bits, explanation, item.big_endian)
+    return _table(data[: 2 * 65536], declared, first, bits, explanation, item.big_endian)
 
 
 @lru_cache(maxsize=64)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from medviewer.formats.dicom import tags as T
 from medviewer.formats.dicom.elements import Elements
 
-#: Indirect segments may lead to one another this deep, and a table may have this many entries at most.
-_DEEPEST, _MOST = 8, 65536
+#: Indirect segments may lead to one another this deep; a table has this many entries at most, made of so many segments.
+_DEEPEST, _MOST, _MOST_SEGMENTS = 8, 65536, 200_000
 
 
 class PaletteFault(ValueError):
@@ -78,16 +78,22 @@ def _values(
 def _expanded(data: NDArray[np.uint8 | np.uint16], width: int) -> NDArray[np.uint8 | np.uint16]:
     """A segmented table written out: discrete (0), linear (1) and indirect (2) segments."""
     out: list[int] = []
-    _expand([int(n) for n in data], width, 0, None, out, 0)
+    budget = [_MOST_SEGMENTS]
+    _expand([int(n) for n in data[: 4 * _MOST]], width, 0, None, out, 0, budget)
     return np.asarray(out[:_MOST], dtype=data.dtype)
 
 
-def _expand(data: list[int], width: int, at: int, segments: int | None, out: list[int], depth: int) -> None:
-    """Add the entries of `segments` segments (None: all) from `at` on."""
+def _expand(
+    data: list[int], width: int, at: int, segments: int | None, out: list[int], depth: int, budget: list[int]
+) -> None:
+    """Add the entries of `segments` segments (None: all) from `at` on; `budget` counts down all segments."""
     if depth > _DEEPEST:
         raise PaletteFault("segments of a colour lead to one another")
     done = 0
     while at + 1 < len(data) and (segments is None or done < segments) and len(out) < _MOST:
+        budget[0] -= 1
+        if budget[0] < 0:
+            raise PaletteFault("a colour has too many segments")
         code, length = data[at], data[at + 1]
         at += 2
         if code == 0:
@@ -107,7 +113,7 @@ def _expand(data: list[int], width: int, at: int, segments: int | None, out: lis
             offset = sum(part << 8 * width * n for n, part in enumerate(parts))
             if offset // width >= len(data):
                 raise PaletteFault("an indirect segment of a colour leads nowhere")
-            _expand(data, width, offset // width, length, out, depth + 1)
+            _expand(data, width, offset // width, length, out, depth + 1, budget)
             at += size
         else:
             raise PaletteFault(f"a segment of a colour is of the unknown kind {code}")
