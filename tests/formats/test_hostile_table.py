@@ -15,7 +15,7 @@ from tests.formats import samples
 from tests.formats.hostile_files import ROWS, Case
 from tests.formats.samples import along_z
 
-#: No file of the table may cost more than this.
+#: No file of the table may cost more than this: seconds of this process, bytes above what it had.
 SECONDS, BYTES = 5.0, 700 << 20
 
 
@@ -69,9 +69,9 @@ def test_hostile(case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     case.make(folder)
     before = _resident()
     _peak_from_here()
-    began = time.monotonic()
+    began = time.process_time()  # the machine may be busy with other work
     code, document, err = inspect([folder], capsys)
-    took, grown = time.monotonic() - began, _peak() - before
+    took, grown = time.process_time() - began, _peak() - before
     assert code == 0 and "Traceback" not in err
     good = [p for p in document["patients"] if p["id"] == "GOOD"]
     assert [len(s["stacks"]) for p in good for study in p["studies"] for s in study["series"]] == [1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import pickle
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,17 @@ import medviewer
 SOURCES = sorted(Path(medviewer.__file__).parent.rglob("*.py"))
 
 
+@cache
+def trees() -> list[tuple[Path, ast.Module]]:
+    """Every module, parsed."""
+    return [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in SOURCES]
+
+
 def calls(name: str) -> list[tuple[Path, ast.Call]]:
     """All calls of a function by its last name."""
     found = []
-    for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path, tree in trees():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name:
                 found.append((path, node))
     return found
