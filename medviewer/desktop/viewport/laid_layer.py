@@ -7,6 +7,7 @@ in the cut are drawn as they are; those that cross it are drawn as the lines in 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -143,6 +144,7 @@ def _table(alphas: Float, colours: Float) -> NDArray[np.uint32]:
     return words
 
 
+@lru_cache(maxsize=256)
 def _share_table(rgb: tuple[int, int, int], opacity: float) -> NDArray[np.uint32]:
     """Colours of shares: the more of a voxel is inside, the more it is covered."""
     alphas = np.arange(256) / 255 * min(opacity, 1.0)

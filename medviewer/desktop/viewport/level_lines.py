@@ -20,6 +20,13 @@ _PIECES: dict[int, tuple[tuple[int, int], ...]] = {
     8: ((2, 3),), 9: ((2, 0),), 10: ((0, 1), (2, 3)), 11: ((2, 1),), 12: ((1, 3),), 13: ((1, 0),), 14: ((0, 3),),
 }  # fmt: skip
 
+#: The same for masks, whose lines cross edges in their middles: `[pattern, first or second, end, (row, column)]`.
+_MIDDLES = np.array([[0.0, 0.5], [0.5, 1.0], [1.0, 0.5], [0.5, 0.0]])
+_HALVES = np.zeros((16, 2, 2, 2))
+for _code, _edges in _PIECES.items():
+    for _n, _edge in enumerate(_edges):
+        _HALVES[_code, _n] = _MIDDLES[list(_edge)]
+
 Pieces = NDArray[np.float64]
 AnyFloat = NDArray[np.float64] | np.float64
 
@@ -50,9 +57,10 @@ def mask_lines(mask: NDArray[np.bool_], corner: tuple[int, int]) -> Pieces:
     """The outline of a mask whose first pixel is the picture's `corner` (row, column)."""
     inside = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), dtype=np.uint8)
     inside[1:-1, 1:-1] = mask
-    half = np.float64(0.5)
-    pieces = _pieces(*_crossed(inside), (half, half, half, half))
-    return pieces + (np.asarray(corner, dtype=np.float64) - 1)
+    rows, columns, codes = _crossed(inside)
+    base = np.stack([rows, columns], axis=1)[:, None] + (np.asarray(corner, dtype=np.float64) - 1)
+    saddles = (codes == 5) | (codes == 10)
+    return np.concatenate([base + _HALVES[codes, 0], base[saddles] + _HALVES[codes[saddles], 1]])
 
 
 Index = NDArray[np.int64]

@@ -112,12 +112,17 @@ def write_segments(path: Path, laid: LaidSegments, stack: Stack, text: SegText |
         raise BadInput("nothing is marked, so there is nothing to save")
     marked = [k for s in drawn for k in (s.start_kji[0], s.start_kji[0] + s.shares.shape[0])]
     first, end = min(marked), max(marked)
-    part = np.zeros((end - first, *laid.size_kji[1:], len(drawn)), dtype=np.uint8)
+    size = (end - first, *laid.size_kji[1:])
+    share_voxels = laid.overlap > 0 or len(drawn) > 255
+    part = np.zeros((*size, len(drawn)) if share_voxels else size, dtype=np.uint8)
     for n, segment in enumerate(drawn):
         k, j, i = segment.box
-        part[k.start - first : k.stop - first, j, i, n] = segment.mask
-    marks: NDArray[np.uint8] = part.max(axis=-1)
-    _check(marks, stack, {1: 1}, size=(end - first, *laid.size_kji[1:]))
+        if share_voxels:
+            part[k.start - first : k.stop - first, j, i, n] = segment.mask
+        else:
+            part[k.start - first : k.stop - first, j, i][segment.mask] = n + 1
+    marks: NDArray[np.uint8] = (part.max(axis=-1) if share_voxels else part > 0).astype(np.uint8)
+    _check(marks, stack, {1: 1}, size=size)
     descriptions = [s.description for s in drawn]
     dataset = _dataset(part, stack, range(first, end), descriptions, text)
     buffer = io.BytesIO()
