@@ -1,7 +1,7 @@
 """Scan folders, files and archives into a Catalog. No file can make it raise: what cannot be shown is listed.
 
-Headers are read one after another while the system has the files in memory, and by a few threads while it does not
-(waiting for disks and shares overlaps); pixels are not touched.
+Headers are read one after another where the system gives them at once, and by a few threads where it does not
+(waiting for shares and slow disks overlaps); pixels are not touched.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ _log = logging.getLogger(__name__)
 _CHUNK, _FIRST_CHUNK = 64, 8
 #: Enough to wait for a share four times over; more would only queue for Python's lock, before the window's thread.
 _THREADS = 4
+#: Waiting for one file, seconds, that is worth several threads (a share, a turning disk); quick disks are not.
+_SLOW = 0.001
 #: Files that the threads read before it is tried again whether one is enough.
 _TOGETHER = 1024
 #: A catalog so far is handed out after this many seconds, if there are this many files; the next after four times both.
@@ -156,10 +158,11 @@ class _Waiting:
         return cls(time.perf_counter(), time.thread_time(), waits)
 
     def since(self, before: _Waiting, files: int) -> bool:
-        """True where the thread waited for most of the files rather than worked."""
-        if self.waits is not None and before.waits is not None:
-            return 2 * (self.waits - before.waits) > files
-        return self.wall - before.wall > 3 * (self.cpu - before.cpu)
+        """True where the thread waited for most of the files, and long enough for others to work meanwhile."""
+        waited = (self.wall - before.wall) - (self.cpu - before.cpu)
+        if waited < _SLOW * files:
+            return False
+        return self.waits is None or before.waits is None or 2 * (self.waits - before.waits) > files
 
 
 def _find_thread_usage() -> Any:

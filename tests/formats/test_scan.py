@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -193,6 +194,39 @@ def test_progress_has_partial_catalogs_and_an_end(tmp_path: Path, monkeypatch: p
     assert seen[-1].done == seen[-1].total == 200
     sizes = [s.size_kji[0] for p in seen if p.partial is not None for s in p.partial.stacks()]
     assert sizes and all(64 <= n < 200 for n in sizes)
+
+
+@pytest.fixture
+def slow_share(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Every file keeps its reader waiting; the names of the threads that read."""
+    readers: set[str] = set()
+    real = source.first_bytes
+
+    def slow(name: str, length: int) -> tuple[bytes, int]:
+        readers.add(threading.current_thread().name)
+        time.sleep(0.004)
+        return real(name, length)
+
+    monkeypatch.setattr(source, "first_bytes", slow)
+    return readers
+
+
+def test_a_slow_share_is_read_in_several_threads(tmp_path: Path, slow_share: set[str]) -> None:
+    samples.series(tmp_path, along_z(150))
+    catalog = scan([tmp_path])
+    assert len({name for name in slow_share if name.startswith("scan")}) > 1
+    assert catalog.files == 150 and catalog.skipped == ()
+    (stack,) = catalog.stacks()
+    assert stack.size_kji == (150, 6, 5) and stack.quality == ()
+
+
+def test_cancel_ends_the_scan_of_a_slow_share(tmp_path: Path, slow_share: set[str]) -> None:
+    samples.series(tmp_path, along_z(150))
+    token = CancelToken()
+    context = JobContext(token, lambda progress: token.cancel() if progress.done > 20 else None)
+    with pytest.raises(Cancelled):
+        scan([tmp_path], context)
+    assert not [t for t in threading.enumerate() if t.name.startswith("scan")]
 
 
 def test_cancel_ends_the_scan(tmp_path: Path) -> None:
