@@ -101,6 +101,7 @@ class Opener(QObject):
             from medviewer.formats.scan_cache import open_catalog
 
             catalog = open_catalog(chosen, context)
+            importlib.import_module("medviewer.formats.load")  # what comes next should not wait for it
             if any(is_encoded(stack.frames[0]) for stack in catalog.stacks()):
                 pool().warm()  # while the list is drawn
             if any(stack.is_colour for stack in catalog.stacks()):
