@@ -17,7 +17,7 @@ def decode(stream: bytes, layout: PixelLayout, out: Any) -> Any:
     if word == b"spin":  # OpenJPEG's endless loop of CVE-2023-39327, say
         while True:
             pass
-    if word == b"sleep":
+    if word in (b"sleep", b"hang"):
         time.sleep(float(stream.split(b" ")[1]))
     if word == b"hog":
         return np.ones((20_000, 20_000), np.int64)

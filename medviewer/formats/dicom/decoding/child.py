@@ -36,6 +36,7 @@ def main(reference: str, decoder: str) -> None:
     module, name = decoder.split(":")
     decode: Decoder = getattr(importlib.import_module(module), name)
     held = Held()
+    os.write(replies, messages.pack_ready())
     reader = messages.RequestReader(requests)
     memory: mmap.mmap | None = None
     size = 0

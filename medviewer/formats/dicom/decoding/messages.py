@@ -23,7 +23,7 @@ _TYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8")
 #: Faults that a child may tell of.
 _CODES = frozenset({"bad-pixels", "too-large", "truncated", "no-codec", "unsupported"})
 _MAX_TEXT = 4096
-_DONE, _FAULT = 1, 2
+_DONE, _FAULT, _READY = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,22 @@ def pack_fault(fault: PixelFault) -> bytes:
     """The reply that says why there are none."""
     text = json.dumps([fault.code, fault.reason[:1000]]).encode()
     return _REPLY.pack(_FAULT, 0, 0, 0, 0, 0, len(text), 0) + text
+
+
+def pack_ready() -> bytes:
+    """What a process says first, when it can serve."""
+    return _REPLY.pack(_READY, *[0] * 7)
+
+
+def read_ready(descriptor: int) -> None:
+    """Wait for a process's first word.
+
+    Raises:
+        EOFError: the child is gone.
+        ValueError: it says something else.
+    """
+    if read_exactly(descriptor, _REPLY.size) != pack_ready():
+        raise ValueError("a first word of no known form")
 
 
 def read_reply(descriptor: int) -> Decoded | PixelFault:

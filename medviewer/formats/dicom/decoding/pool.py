@@ -124,7 +124,11 @@ class DecodingPool:
         while done < len(frames):
             if token is not None:
                 token.raise_if_cancelled()
-            process = borrow()
+            try:
+                process = borrow()
+            except PixelFault as fault:  # none can be had
+                yield from [fault] * (len(frames) - done)
+                return
             whole = False
             try:
                 for result in process.decode(frames[done:], token):
@@ -254,4 +258,6 @@ def pool() -> DecodingPool:
     """The program's own pool, ended with it."""
     made = DecodingPool()
     atexit.register(made.close)
+    if hasattr(os, "register_at_fork"):  # nobody here forks; who does must not talk into our pipes
+        os.register_at_fork(after_in_child=pool.cache_clear)
     return made

@@ -39,6 +39,8 @@ _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
+#: A process that has not begun to serve after so many seconds never will.
+_START_SECONDS = 60.0
 #: An idle process keeps no more of its mailbox than this.
 _KEEP = 64 << 20
 _log = logging.getLogger(__name__)
@@ -85,6 +87,7 @@ class DecodingProcess:
         self._writer = messages.RequestWriter()
         self._verdict = ""
         self._killed = False
+        self._is_ready = False
         self.watched: Watched | None = None
         try:
             self._process = _start(self._mailbox, decoder)
@@ -132,9 +135,14 @@ class DecodingProcess:
                 self._mailbox.size, start, frame.length, target, capacity, limit.memory, limit.seconds, frame.layout
             )
             parts.append(self._writer.pack(request))
-        self._watch(limits[0], token)
+        self._watch(Limits(limits[0].memory, _START_SECONDS), token)
         try:
             self._send(b"".join(parts))
+            if not self._is_ready:
+                fault = self._await_start()
+                if fault is not None:
+                    yield fault
+                    return
             for frame, place, limit, _ in zip(frames, places, limits, parts, strict=False):
                 self._watch(limit, token)
                 try:
@@ -150,6 +158,23 @@ class DecodingProcess:
                 yield values
         finally:
             self.watched = None
+
+    def _await_start(self) -> PixelFault | None:
+        """Wait until the process has made its imports: they are no frame's time. The fault if it never does.
+
+        Raises:
+            Died, Cancelled: as `decode`.
+        """
+        try:
+            messages.read_ready(self._replies)
+        except (EOFError, OSError):
+            self._fault_of_death(self.watched)
+            return PixelFault("no-codec", "the decoding process cannot start: the installation may be damaged")
+        except ValueError:
+            self.kill("nonsense")
+            return PixelFault("no-codec", "the decoding process cannot start: something else speaks in its place")
+        self._is_ready = True
+        return None
 
     def _watch(self, limits: Limits, token: CancelToken | None) -> None:
         now = time.monotonic()
@@ -218,8 +243,6 @@ class DecodingProcess:
         if verdict or code is None or -code in (signal.SIGTERM, getattr(signal, "SIGKILL", 9)):
             raise Died
         _log.warning("a decoding process ended with code %s", code)
-        if code == 1:  # Python itself, before anything was decoded
-            return PixelFault("no-codec", "the decoding process cannot start: the installation is damaged")
         return PixelFault("bad-pixels", "the decoder crashed on the compressed picture")
 
     def rest(self) -> None:
