@@ -101,3 +101,37 @@ def test_only_faults_of_the_geometry_are_named_as_its_reason() -> None:
     assert "this is a cine without positions" in cine and "burned-in" not in cine and "lossy" not in cine
     slices = said(StackKind.FRAMES, "bad-window", "mixed-orientation")
     assert "mixed-orientation: about mixed-orientation" in slices and "bad-window" not in slices
+
+
+def test_a_segmentation_without_its_images_is_written_on_its_own_lattice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import SimpleITK as sitk
+
+    from medviewer.volume.grid import Grid
+    from tests.formats.object_samples import write_segmentation
+    from tests.formats.test_seg import only_stack, write_series
+
+    size, direction = (6, 20, 22), (0.96, 0.28, 0, -0.28, 0.96, 0, 0, 0, 1.0)
+    grid = Grid(size, (2.5, 0.7, 0.6), direction, (-31.5, 12.25, 400.0))
+    write_series(tmp_path / "ct", grid, shuffled=True)
+    both = np.zeros((*size, 2), np.uint8)
+    both[1:3, 4:12, 4:12, 0] = 1
+    both[4, 8:16, 8:16, 1] = 1  # slice 3 is empty and left out of the file
+    both[2, 8:16, 8:16, 1] = 1
+    write_segmentation(tmp_path / "x.dcm", only_stack(tmp_path / "ct"), both, "BINARY", 2)
+    seg, out = str(tmp_path / "x.dcm"), tmp_path / "x.nii.gz"
+    assert main(["convert", seg, str(out), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [s["voxels"] for s in said["segments"]] == [128, 128] and "16 voxels belong to several" in said["note"]
+    image = sitk.ReadImage(str(out))
+    truth = np.where(both[..., 1], 2, both[..., 0])
+    assert np.array_equal(sitk.GetArrayFromImage(image), truth[1:5])  # the planes that the file spans
+    assert np.allclose(image.GetOrigin(), grid.index_to_lps((1, 0, 0)), atol=1e-4)
+    assert np.allclose(image.GetSpacing(), (0.6, 0.7, 2.5), atol=1e-4)
+    assert main(["convert", seg, str(tmp_path / "one.nrrd"), "--segment", "S1"]) == 0
+    assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "one.nrrd"))), both[1:5, ..., 0])
+    assert main(["convert", seg, str(tmp_path / "x.stl")]) == 0 and (tmp_path / "x.stl").stat().st_size > 1000
+    capsys.readouterr()
+    assert main(["convert", seg, str(tmp_path / "no.nrrd"), "--segment", "S9"]) == 2
+    assert "1 (S1), 2 (S2)" in capsys.readouterr().err

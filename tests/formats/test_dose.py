@@ -203,3 +203,13 @@ def test_a_dose_is_listed_as_one_and_converted(
         inside_of(read_dose(tmp_path / "d.dcm"), GRID),
     )
     assert np.allclose(laid[inside], by_simpleitk(doses(), GRID)[inside], atol=2e-3) and not laid[~inside].any()
+
+
+def test_a_lone_plane_is_as_deep_as_the_file_says(stack: Stack, tmp_path: Path) -> None:
+    write_dose(
+        tmp_path / "d.dcm", stack, doses((1, 11, 8)), origin=ORIGIN, spacing=SPACING, offsets=[0], SliceThickness=4
+    )
+    dose = read_dose(tmp_path / "d.dcm")
+    for off, there in ((-1.9, True), (1.9, True), (2.1, False), (-2.1, False)):
+        value = float(dose.at((ORIGIN[0] + 6, ORIGIN[1] + 4, ORIGIN[2] + off)))
+        assert np.isfinite(value) == there and (not there or abs(value - doses((1, 11, 8))[0, 2, 2]) < 1e-3)

@@ -26,7 +26,7 @@ _COMMENT = 0x30040006
 _WANTED: dict[int, bytes] = {**T.WANTED, **COMMON, _SCALING: b"DS", _COMMENT: b"LO"}
 
 #: Grids of more values than this are refused.
-MAX_VALUES = 1 << 29
+MAX_VALUES = 1 << 27
 
 Float = NDArray[np.float64]
 Single = NDArray[np.float32]
@@ -43,6 +43,7 @@ class Dose:
         origin_lps: centre of the first value of the plane at height 0.
         column_lps, row_lps: unit vectors of increasing column and row index.
         spacing_mm: distance of rows and of columns.
+        depth_mm: how thick a lone plane is.
         unit: "Gy" or "relative".
         summation: Dose Summation Type ("PLAN", "BEAM", ...); `kind` Dose Type ("PHYSICAL", "EFFECTIVE", "ERROR").
         comment: Dose Comment.
@@ -57,6 +58,7 @@ class Dose:
     column_lps: Float
     row_lps: Float
     spacing_mm: tuple[float, float]
+    depth_mm: float
     unit: str
     summation: str
     kind: str
@@ -90,7 +92,7 @@ class Dose:
         """Fractional plane index of heights in mm; NaN outside of the planes."""
         heights = np.asarray(height_mm, dtype=np.float64)
         if self.heights_mm.size == 1:
-            return np.where(np.abs(heights - self.heights_mm[0]) <= 0.5, 0.0, np.nan)
+            return np.where(np.abs(heights - self.heights_mm[0]) <= self.depth_mm / 2, 0.0, np.nan)
         planes = np.arange(self.heights_mm.size, dtype=np.float64)
         slack = 1e-3
         inside = (heights >= self.heights_mm[0] - slack) & (heights <= self.heights_mm[-1] + slack)
@@ -180,6 +182,7 @@ def read_dose(path: Path, context: JobContext | None = None) -> Dose:
         column_lps=place.column_step_lps / spacing[1],
         row_lps=place.row_step_lps / spacing[0],
         spacing_mm=(float(spacing[0]), float(spacing[1])),
+        depth_mm=abs(data.number(T.SLICE_THICKNESS) or 1.0),
         unit=DOSE_UNITS.get(units, words(data, T.DOSE_UNITS, charsets)),
         summation=data.text(T.DOSE_SUMMATION).upper(),
         kind=data.text(T.DOSE_TYPE).upper(),

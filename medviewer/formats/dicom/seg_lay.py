@@ -29,7 +29,7 @@ HALF_SLICE = 0.5
 SAME_SPACING = 0.1
 #: Normals that differ more (1 - cosine; 0.25 degrees) are those of different stacks.
 PARALLEL = 1e-5
-#: Voxels that one segment may take while it is laid on another lattice.
+#: Marked voxels that a file may hold while it is laid: frames are cheap to write and dear to unpack.
 LARGEST_LAID = 1 << 31
 
 Bytes = NDArray[np.uint8]
@@ -142,7 +142,7 @@ class _Reader:
         self._known = {s.number for s in seg.segments}
         self.damaged: dict[int, str] = {}
         self._strange: set[int] = set()
-        self._done = 0
+        self._done = self._voxels = 0
 
     def crops(self, frame: SegFrame) -> Iterable[tuple[int, tuple[int, int], Bytes]]:
         """What a frame marks: segment number, first row and column of the box around it, shares `[row, column]`."""
@@ -160,7 +160,13 @@ class _Reader:
             return
         found = _boxed(shares)
         if found is not None:
-            yield frame.number, *found
+            yield frame.number, *self._counted(found)
+
+    def _counted(self, found: tuple[tuple[int, int], Bytes]) -> tuple[tuple[int, int], Bytes]:
+        self._voxels += found[1].size
+        if self._voxels > LARGEST_LAID:
+            raise Refused("the segmentation is too large to be laid on an image", path=self._seg.path)
+        return found
 
     def _labels(self, frame: SegFrame) -> Iterable[tuple[int, tuple[int, int], Bytes]]:
         try:
@@ -176,7 +182,7 @@ class _Reader:
                 continue
             found = _boxed(np.where(values == number, np.uint8(255), np.uint8(0)))
             if found is not None:
-                yield int(number), *found
+                yield int(number), *self._counted(found)
 
     def _note(self, number: int, frame: SegFrame, fault: PixelFault | SourceFault | OSError) -> None:
         if isinstance(fault, PixelFault) and fault.code == "no-codec":
