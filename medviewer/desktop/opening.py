@@ -7,7 +7,6 @@ and whatever still arrives from it is dropped.
 from __future__ import annotations
 
 import importlib
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
-from medviewer import places
+from medviewer.desktop import recent
 from medviewer.desktop.colours import frame_colours
 from medviewer.desktop.jobs import Job
 from medviewer.desktop.presets import first_window
@@ -42,9 +41,6 @@ COLOURS_BYTES = 600_000_000
 
 #: Pixels of pictures whose graphics are kept.
 KEPT_GRAPHICS = 50_000_000
-
-#: How many recently opened paths are remembered.
-RECENT = 10
 
 
 class Opener(QObject):
@@ -428,35 +424,17 @@ class Opener(QObject):
 
     # -- recent ----------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _recent_file() -> Path:
-        return places.config_folder() / "recent.json"
-
     def recent(self) -> tuple[str, ...]:
         """Recently opened paths that still exist, the newest first."""
-        try:
-            found = json.loads(self._recent_file().read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return ()
-        if not isinstance(found, list):
-            return ()
-        return tuple(p for p in found if isinstance(p, str) and Path(p).exists())[:RECENT]
+        return recent.recent_paths()
 
     def _remember(self, paths: Sequence[Path]) -> None:
-        newest = [str(path.resolve()) for path in paths[:RECENT]]
-        rest = [path for path in self.recent() if path not in newest]
-        try:
-            self._recent_file().write_text(json.dumps((newest + rest)[:RECENT]), encoding="utf-8")
-        except OSError:  # a read-only home is no reason not to show a picture
-            return
-        self.recent_changed.emit()
+        if recent.remember(paths):
+            self.recent_changed.emit()
 
     def forget_recent(self) -> None:
         """Empty the list of recent paths, and what is remembered of their scans."""
-        from medviewer.formats.scan_cache import forget
-
-        self._recent_file().unlink(missing_ok=True)
-        forget()
+        recent.forget()
         self.recent_changed.emit()
 
 
