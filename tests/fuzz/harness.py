@@ -206,9 +206,9 @@ def _work(seed: int, start: int, seconds: float) -> None:
     faulthandler.register(signal.SIGUSR1)
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES, ADDRESS_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    bases()  # takes a moment, and is no fuzzing
     until = time.monotonic() + seconds
     number = start
-    bases()
     with tempfile.TemporaryDirectory(prefix="fuzz") as folder:
         while time.monotonic() < until:
             print("begin", number, flush=True)
