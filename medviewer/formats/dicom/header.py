@@ -13,41 +13,22 @@ from pathlib import Path
 from medviewer.formats.catalog import ObjectFile, PixelLayout, Quality, StackText
 from medviewer.formats.dicom import tags as T
 from medviewer.formats.dicom.elements import (
-    DOUBLE_PIXELS,
-    FLOAT_PIXELS,
     Elements,
     Header,
     HeaderFault,
-    tag_text,
 )
 from medviewer.formats.dicom.memory import Take, work_out
 from medviewer.formats.dicom.mosaic import Mosaic, read_mosaic
-from medviewer.formats.dicom.native import HALVED
 from medviewer.formats.dicom.object_facts import object_facts
 from medviewer.formats.dicom.object_summary import frame_of_reference, summary_parts
 from medviewer.formats.dicom.overlay_planes import read_overlay_planes
 from medviewer.formats.dicom.palette import PaletteFault, read_palette
+from medviewer.formats.dicom.pixel_layout import pixel_bytes_there, refuse_bomb, stored_layout
 from medviewer.formats.dicom.planes import FramePlane, frame_planes
 from medviewer.formats.dicom.sop_classes import object_kind
-from medviewer.formats.dicom.syntaxes import ALWAYS_LOSSY, NATIVE, is_known, syntax_name
+from medviewer.formats.dicom.syntaxes import ALWAYS_LOSSY
 from medviewer.formats.dicom.text import decode, one_line
 from medviewer.volume.overlay_plane import OverlayPlane
-
-#: A file may not declare more decoded pixels than this.
-MAX_PIXEL_BYTES = 64 << 30
-
-#: Frames of one file; whole-slide pictures have some hundred thousand.
-MAX_FRAMES = 500_000
-#: A compressed frame of more bytes than this may not be packed tighter than by this ratio.
-TIGHT_FROM, MAX_TIGHTNESS = 128 << 20, 200
-#: A compressed frame has one fragment at least, and that has a head.
-_FRAGMENT_HEAD = 8
-
-_PHOTOMETRIC = {
-    1: frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"}),
-    3: frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_422"}),
-}
-_RETIRED = frozenset({"HSV", "ARGB", "CMYK", "YBR_PARTIAL_420"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +118,11 @@ def read_file_header(path: Path, header: Header, size: int, take: Take = work_ou
         kind = "no-pixels"
     if kind is not None:
         return _object(path, header, kind, sop_class, data.texts(T.CHARSET))
-    there = _pixel_bytes_there(header, size)
-    layout, layout_faults = take(_layout, data, header.transfer_syntax, header.pixel_tag, header.pixel_length, there)
-    _refuse_bomb(layout, header, size)
+    there = pixel_bytes_there(header, size)
+    layout, layout_faults = take(
+        stored_layout, data, header.transfer_syntax, header.pixel_tag, header.pixel_length, there
+    )
+    refuse_bomb(layout, header, size)
     series = take(_series_facts, data)
     planes, plane_faults = frame_planes(data, layout.frames, sop_class, series.modality, take)
     text, text_faults = take(_stack_text, data)
@@ -282,130 +265,6 @@ def _object(path: Path, header: Header, kind: str, sop_class: str, charsets: Seq
     )
 
 
-def _whole(data: Elements, tag: int, name: str, default: int | None = None) -> int:
-    if tag not in data or (not data.bytes(tag).strip(b" \0") and data.vr(tag) not in ("US", "SS")):
-        if default is None:
-            raise HeaderFault("bad-header", f"{name} {tag_text(tag)} is missing")
-        return default
-    value = data.integer(tag)
-    if value is None:
-        raise HeaderFault("bad-header", f"{name} {tag_text(tag)} is not a whole number")
-    return value
-
-
-def pixel_layout(header: Header, size: int) -> tuple[PixelLayout, list[Quality]]:
-    """The pixel module, checked against itself and against the file's size; and what is wrong with it.
-
-    Raises:
-        HeaderFault: nothing can be shown.
-    """
-    there = _pixel_bytes_there(header, size)
-    layout, faults = _layout(header.data, header.transfer_syntax, header.pixel_tag, header.pixel_length, there)
-    _refuse_bomb(layout, header, size)
-    return layout, list(faults)
-
-
-def _refuse_bomb(layout: PixelLayout, header: Header, size: int) -> None:
-    """Refuse a compressed frame that declares far more than its file can hold."""
-    frame = layout.rows * layout.columns * layout.samples * layout.dtype.itemsize
-    if header.pixel_length < 0 and frame > max(TIGHT_FROM, MAX_TIGHTNESS * (size - header.pixel_offset)):
-        what = f"declares {layout.rows} x {layout.columns} pixels ({frame >> 20} MB) in a file of {size >> 10} kB"
-        raise HeaderFault("too-large", f"{what}: refused")
-
-
-def _pixel_bytes_there(header: Header, size: int) -> int:
-    """How many bytes of declared pixels the file has; of one encapsulated frame it does not matter: -1."""
-    if header.pixel_length < 0:
-        return -1 if header.data.text(T.FRAMES) in ("", "1") else size - header.pixel_offset
-    return header.pixel_length if header.deflated else min(header.pixel_length, size - header.pixel_offset)
-
-
-def _layout(
-    data: Elements, syntax: str, pixel_tag: int, pixel_length: int, there: int
-) -> tuple[PixelLayout, tuple[Quality, ...]]:
-    faults: list[Quality] = []
-    if not is_known(syntax):
-        raise HeaderFault("no-codec", f"no decoder for transfer syntax {syntax_name(syntax)}")
-    rows = _whole(data, T.ROWS, "Rows")
-    columns = _whole(data, T.COLUMNS, "Columns")
-    if not 0 < rows <= 65535 or not 0 < columns <= 65535:
-        raise HeaderFault("bad-header", f"Rows x Columns is {rows} x {columns}")
-    samples = _whole(data, T.SAMPLES, "Samples per Pixel", 1)
-    photometric = data.text(T.PHOTOMETRIC).upper() or ("MONOCHROME2" if samples == 1 else "RGB")
-    if photometric in _RETIRED or (photometric == "YBR_PARTIAL_422" and syntax not in NATIVE):
-        raise HeaderFault("unsupported", f"colour model {photometric} is retired and not shown")
-    if samples not in _PHOTOMETRIC:
-        raise HeaderFault("bad-header", f"Samples per Pixel is {samples}")
-    if photometric not in _PHOTOMETRIC[samples]:
-        if photometric in _PHOTOMETRIC[4 - samples]:
-            raise HeaderFault("bad-header", f"{photometric} does not go with {samples} samples a pixel")
-        raise HeaderFault("unsupported", f"unknown Photometric Interpretation {photometric[:32]!r}")
-    float_bits = {FLOAT_PIXELS: 32, DOUBLE_PIXELS: 64}.get(pixel_tag, 0)
-    allocated = float_bits or _whole(data, T.BITS_ALLOCATED, "Bits Allocated", 16)
-    if allocated not in (1, 8, 16, 32, 64):
-        raise HeaderFault("unsupported", f"Bits Allocated is {allocated}")
-    stored = allocated if float_bits else _whole(data, T.BITS_STORED, "Bits Stored", allocated)
-    if not 0 < stored <= allocated:
-        raise HeaderFault("bad-header", f"Bits Stored is {stored} of {allocated}")
-    high = stored - 1 if float_bits else _whole(data, T.HIGH_BIT, "High Bit", stored - 1)
-    if not stored - 1 <= high < allocated:
-        raise HeaderFault("bad-header", f"High Bit is {high} with {stored} of {allocated} bits stored")
-    signed = _whole(data, T.PIXEL_REPRESENTATION, "Pixel Representation", 0)
-    if signed not in (0, 1):
-        raise HeaderFault("bad-header", f"Pixel Representation is {signed}")
-    frames = _frame_count(data)
-    planar = data.integer(T.PLANAR) or 0
-    native = syntax in NATIVE
-    if native and pixel_length < 0:
-        raise HeaderFault("bad-pixels", "compressed pixels under an uncompressed transfer syntax")
-    if not native and pixel_length >= 0:
-        raise HeaderFault("bad-pixels", f"the pixels are not encapsulated as {syntax_name(syntax)} must be")
-    if native:
-        frame_bits = rows * columns * samples * allocated
-        if photometric in HALVED and allocated == 8:
-            frame_bits = rows * columns * 2 * 8
-        frames = _frames_there(frames, frame_bits, pixel_length, there, faults)
-    elif there >= 0 and frames > (most := max(1, there // _FRAGMENT_HEAD)):
-        faults.append(Quality("frame-count-mismatch", f"{frames} frames cannot lie in {there} bytes"))
-        frames = most
-    if frames > MAX_FRAMES:
-        raise HeaderFault("too-large", f"{frames} frames in one file")
-    if rows * columns * samples * max(8, allocated) // 8 * frames > MAX_PIXEL_BYTES:
-        raise HeaderFault("too-large", f"{frames} frames of {rows} x {columns} would need more than 64 GB")
-    layout = PixelLayout(
-        rows=rows, columns=columns, samples=samples, bits_allocated=allocated, bits_stored=stored, high_bit=high,
-        signed=bool(signed), photometric=photometric, planar=planar if samples == 3 else 0, frames=frames,
-        transfer_syntax=syntax, float_bits=float_bits,
-    )  # fmt: skip
-    return _shared(layout), tuple(faults)
-
-
-def _frame_count(data: Elements) -> int:
-    if not data.text(T.FRAMES):
-        return 1
-    count = data.integer(T.FRAMES)
-    if count is None or count < 0 or count > 10_000_000:
-        raise HeaderFault("bad-header", f"Number of Frames is {data.text(T.FRAMES)[:20]!r}")
-    return max(1, count)
-
-
-def _frames_there(frames: int, frame_bits: int, declared: int, there: int, faults: list[Quality]) -> int:
-    """How many whole frames the native pixel data holds; refuses less than one."""
-    needed = (frame_bits * frames + 7) // 8
-    if there >= needed:
-        if declared - needed > max(2, frame_bits // 8 - 1) and frame_bits >= 8:
-            extra = (declared * 8 - frame_bits * frames) // frame_bits
-            faults.append(Quality("frame-count-mismatch", f"{extra} frames more than Number of Frames says"))
-        return frames
-    whole = there * 8 // frame_bits
-    share = 100 * there / needed if needed else 0
-    if whole < 1 or frames == 1:
-        raise HeaderFault("truncated", f"truncated: {share:.0f} % of the pixel data is there")
-    code = "truncated" if there < declared else "frame-count-mismatch"
-    faults.append(Quality(code, f"{whole} of {frames} frames are there"))
-    return whole
-
-
 def _padding(data: Elements, layout: PixelLayout) -> tuple[float, float] | None:
     """Inclusive range of Pixel Padding Value and its limit, as stored values."""
     if layout.samples != 1:
@@ -516,12 +375,6 @@ def _words(value: bytes, charsets: tuple[str, ...], is_name: bool) -> tuple[str,
     """Decoded, cleaned and cut text, and whether its character set was guessed. The files of a series repeat it."""
     text, guessed = decode(value, charsets, is_name=is_name)
     return one_line(text), guessed
-
-
-@lru_cache(maxsize=512)
-def _shared(layout: PixelLayout) -> PixelLayout:
-    """One instance for all equal layouts."""
-    return layout
 
 
 def _stack_text(data: Elements) -> tuple[StackText, tuple[Quality, ...]]:

@@ -32,9 +32,9 @@ from medviewer.formats.dicom.document import (
     words,
 )
 from medviewer.formats.dicom.elements import Elements, Header, HeaderFault, NeedMore, parse_header
-from medviewer.formats.dicom.header import pixel_layout
 from medviewer.formats.dicom.lab import rgb_of_lab
 from medviewer.formats.dicom.native import PixelFault
+from medviewer.formats.dicom.pixel_layout import pixel_layout
 from medviewer.formats.dicom.pixels import palette_of, read_stored
 from medviewer.formats.dicom.syntaxes import NATIVE
 from medviewer.formats.source import SourceFault
