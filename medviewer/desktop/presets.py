@@ -63,13 +63,14 @@ def first_window(stack: Stack | None, volume: Volume) -> Window:
     """The window at opening: the file's own where it suits, else automatic.
 
     Of MR the file's own suits if its width is 0.2 to 5 times P1..P99, or smaller while half of the tissue is inside.
-    PET and nuclear pictures begin at 0, PET whose slices have a window each as well: the slices are shown alike.
+    PET is shown from 0 to P99.5 whatever the file says (its windows differ by slice and are often those of the
+    scanner's whole range), nuclear pictures from 0 where the file says nothing.
     """
     own = None if stack is None or not stack.windows else stack.windows[0]
-    if volume.modality == "PT" and stack is not None and any(f.windows[:1] != stack.windows[:1] for f in stack.frames):
-        own = None
-    if own is None:
+    if own is None or (volume.modality == "PT" and own.table is None):
         window = auto_window(volume)
+        if own is not None:
+            window = replace(window, explanation=f"auto (file: {own.width:g} / {own.level:g})")
         high = window.level + window.width / 2
         if volume.modality in ("PT", "NM") and high > 0:
             return replace(window, width=high, level=high / 2)

@@ -288,6 +288,15 @@ def test_padding_has_no_part_in_reduced_pictures():
         assert np.array_equal(averaged(pixels, factor, (-2000, -2000)), wanted.astype("i2"))
 
 
+def test_pet_is_shown_from_0_whatever_its_file_says(tmp_path):
+    pixels = np.random.default_rng(1).gamma(2.0, 300.0, (64, 64)).astype("i2")
+    data = ct(pixels, Modality="PT", WindowWidth=65535, WindowCenter=32767, SOPClassUID="1.2.840.10008.5.1.4.1.1.128")
+    (stack,) = scan([save(data, tmp_path / "a.dcm")]).stacks()
+    shown = first_window(stack, load_volume(stack))
+    assert shown.level == shown.width / 2 and shown.width == pytest.approx(np.percentile(pixels, 99.5), rel=0.02)
+    assert shown.explanation == "auto (file: 65535 / 32767)"
+
+
 def test_render_draws_the_files_graphics(tmp_path):
     bits = np.zeros((64, 64), dtype=bool)
     bits[20:40, 20:40] = True

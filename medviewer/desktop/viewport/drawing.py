@@ -128,7 +128,7 @@ def draw_texts(
         under_pointer=under,
         notes=view.notes,
         colour=view.colour_at(pointer_kji),
-        own_window=session.window_by_frame,
+        own_window=session.window_by_frame and session.window.explanation != "auto",
         hides=view.hidden_parts(),
     )
     brief = view.brief or width < NARROW
