@@ -10,7 +10,7 @@ import numpy as np
 
 from medviewer.errors import BadInput, Refused
 from medviewer.formats import mesh, nifti, nrrd
-from medviewer.formats.carry import Use, grid_for
+from medviewer.formats.carry import Use, grid_for, is_resampled
 from medviewer.formats.catalog import Catalog, ObjectFile, Stack
 from medviewer.formats.choose import open_stack
 from medviewer.formats.dicom.dose import Dose
@@ -20,8 +20,10 @@ from medviewer.formats.laid import LaidSegment, LaidSegments, Target
 from medviewer.formats.masks import label_volume
 from medviewer.formats.overlays import Overlay, as_segments, read_object, read_overlay, the_object
 from medviewer.formats.scan import scan
+from medviewer.formats.straighten import plan_of
 from medviewer.jobs import JobContext
 from medviewer.volume.grid import Grid
+from medviewer.volume.regular import regular_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,15 @@ def to_volume_file(job: MaskJob, form: str, context: JobContext) -> dict[str, An
         return _dose_to_file(found, job, form, context)
     laid, grid = _laid(job, catalog, found, Use.VOLUME_FILE, context)
     numbers = laid.numbers(on_overlap="later-wins")
+    note = _note(laid)
+    stack = None if job.reference is None else open_stack([job.reference], None, context)
+    if stack is not None and is_resampled(stack):  # as the images themselves are written
+        plan = plan_of(stack)
+        numbers, grid = regular_labels(plan, numbers), plan.grid
+        note = "; ".join(part for part in (note, "laid upright as the tilted images are") if part)
     write = nrrd.write if form == "nrrd" else nifti.write
     write(job.out, numbers, grid)
-    return {**_facts(laid), "size": list(grid.size_kji), "times": 1, "note": _note(laid)}
+    return {**_facts(laid), "size": list(grid.size_kji), "times": 1, "note": note}
 
 
 def to_surface(job: MaskJob, context: JobContext) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from medviewer.volume.grid import Grid
 
 Float = NDArray[np.float64]
+L = TypeVar("L", bound=np.generic)
 
 #: Shifts and blends below this share of a pixel or step are none.
 _NOTHING = 1e-4
@@ -112,9 +114,9 @@ def regular_slice(
     return out.astype(voxels.dtype)
 
 
-def regular_labels(plan: RegularPlan, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def regular_labels(plan: RegularPlan, labels: NDArray[L]) -> NDArray[L]:
     """Labels `[k, j, i]` of the slices on the grid, each from the nearest voxel; 0 outside."""
-    out = np.zeros(plan.grid.size_kji, dtype=np.uint8)
+    out = np.zeros(plan.grid.size_kji, dtype=labels.dtype)
     rows, columns = plan.size_ji
     for k in range(plan.grid.size_kji[0]):
         before, after, share = plan.neighbours(k)

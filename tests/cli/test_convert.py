@@ -135,3 +135,20 @@ def test_a_segmentation_without_its_images_is_written_on_its_own_lattice(
     capsys.readouterr()
     assert main(["convert", seg, str(tmp_path / "no.nrrd"), "--segment", "S9"]) == 2
     assert "1 (S1), 2 (S2)" in capsys.readouterr().err
+
+
+def test_a_mask_on_tilted_images_is_laid_upright_with_them(tmp_path: Path) -> None:
+    slant = np.tan(np.radians(15))
+    samples.series(tmp_path / "in", [(0.0, 3.0 * n * slant, 3.0 * n) for n in range(6)], size=(20, 12))
+    (stack,) = scan([tmp_path / "in"]).stacks()
+    assert stack.grid is not None
+    labels = np.zeros(stack.size_kji, np.uint8)
+    labels[:, 8:12, 4:8] = np.arange(1, 7, dtype=np.uint8)[:, None, None]
+    nifti.write(tmp_path / "m.nii", labels, stack.grid)
+    reference = ["--reference", str(tmp_path / "in")]
+    assert main(["convert", str(tmp_path / "m.nii"), str(tmp_path / "u.nii.gz"), *reference]) == 0
+    assert main(["convert", str(tmp_path / "in"), str(tmp_path / "i.nii.gz")]) == 0
+    (mask,), (image,) = scan([tmp_path / "u.nii.gz"]).stacks(), scan([tmp_path / "i.nii.gz"]).stacks()
+    assert mask.grid is not None and image.grid is not None and mask.grid.same_as(image.grid)
+    written = load_volume(mask).voxels
+    assert [int((written == n).sum()) for n in range(1, 7)] == [16] * 6
