@@ -18,7 +18,7 @@ from medviewer.desktop.laid import words_at
 from medviewer.desktop.main_window import MainWindow
 from medviewer.desktop.objects import ObjectRow
 from medviewer.desktop.panels.column import RightColumn
-from medviewer.desktop.viewport.laid_layer import contour_path
+from medviewer.desktop.viewport.laid_layer import contour_paths
 from medviewer.formats.scan import scan
 from medviewer.volume.grid import Grid
 from medviewer.volume.plane import PlaneName, plane_axes
@@ -159,18 +159,20 @@ def test_contours_are_lines_in_their_plane_and_chords_in_others(window: Window) 
     assert max(reds) > 80  # the upper edge of the liver's square
     laid = window.session.laid[0].overlay.content
     lines = laid.lines[0]  # type: ignore[union-attr]
-    assert contour_path(lines, SIZE, plane_axes(GRID, PlaneName.ACQUIRED), 2).isEmpty()
-    box = contour_path(lines, SIZE, plane_axes(GRID, PlaneName.ACQUIRED), 3).boundingRect()
+    acquired = plane_axes(GRID, PlaneName.ACQUIRED)
+    assert all(path.isEmpty() for path in contour_paths(lines, SIZE, acquired, 2))
+    box = contour_paths(lines, SIZE, acquired, 3)[0].boundingRect()
     assert np.allclose((box.left(), box.top(), box.right(), box.bottom()), (10.5, 10.5, 30.5, 30.5), atol=1e-3)
     coronal = plane_axes(GRID, PlaneName.CORONAL)
-    chord = contour_path(lines, SIZE, coronal, 20)
+    within, chord = contour_paths(lines, SIZE, coronal, 20)
+    assert within.isEmpty()
     row = SIZE[0] - 1 - 3 if coronal.flip_down else 3
     assert np.allclose(
         (chord.boundingRect().left(), chord.boundingRect().right(), chord.boundingRect().top()),
         (10.5, 30.5, row + 0.5),
         atol=1e-3,
     )
-    assert contour_path(lines, SIZE, coronal, 5).isEmpty()
+    assert contour_paths(lines, SIZE, coronal, 5)[1].isEmpty()
 
 
 def test_a_dose_has_a_wash_a_scale_and_a_value_at_the_cursor(window: Window) -> None:

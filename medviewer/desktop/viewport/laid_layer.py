@@ -95,9 +95,10 @@ class LaidLayer:
         elif isinstance(content, LaidContours):
             for n, lines in enumerate(content.lines):
                 if n not in laid.hidden:
-                    path = contour_path(lines, volume.size_kji, axes, position)
-                    if not path.isEmpty():
-                        self._strokes.append(_Stroke(path, QColor(*laid.parts[n].colour)))
+                    within, across = contour_paths(lines, volume.size_kji, axes, position)
+                    ink, faint = QColor(*laid.parts[n].colour), QColor(*laid.parts[n].colour)
+                    faint.setAlphaF(min(1.0, 1.6 * laid.opacity))
+                    self._strokes += [_Stroke(p, c) for p, c in ((across, faint), (within, ink)) if not p.isEmpty()]
         elif laid.space is not None and not laid.hidden:
             values = dose_in_cut(content, laid.space, axes, position)
             self._fills.append(_Fill(_dose_image(values, content.largest, laid.opacity), (0, 0), smooth=True))
@@ -172,24 +173,24 @@ def _isodoses(values: NDArray[np.float32], largest: float) -> list[_Stroke]:
 # -- contours ----------------------------------------------------------------------------------------------------------
 
 
-def contour_path(
+def contour_paths(
     lines: tuple[tuple[str, Float], ...], size_kji: tuple[int, int, int], axes: PlaneAxes, position: int
-) -> QPainterPath:
-    """Contours in a cut, in picture coordinates (pixel corners at integers).
+) -> tuple[QPainterPath, QPainterPath]:
+    """Contours that lie in a cut, and those that cross it, in picture coordinates (pixel corners at integers).
 
-    A contour that lies in a plane parallel to the cut is drawn on the slice nearest to it; another one as the parts of
-    the cut that it encloses, or the points where it crosses.
+    A contour in a plane parallel to the cut lies in the slice nearest to it. One that crosses is drawn as the parts of
+    the cut that it encloses, or the points where it passes.
     """
-    path = QPainterPath()
+    within, across = QPainterPath(), QPainterPath()
     for kind, index in lines:
         depth = index[:, axes.through]
         low, high = float(depth.min()), float(depth.max())
         if high - low <= 2 * FLAT:
             if int(np.floor((low + high) / 2 + 0.5)) == position:
-                _add_line(path, _picture(index, size_kji, axes), kind)
+                _add_line(within, _picture(index, size_kji, axes), kind)
         elif low <= position <= high:
-            _add_crossing(path, _picture(index, size_kji, axes), depth - position, kind)
-    return path
+            _add_crossing(across, _picture(index, size_kji, axes), depth - position, kind)
+    return within, across
 
 
 def _picture(index: Float, size_kji: tuple[int, int, int], axes: PlaneAxes) -> Float:
