@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from medviewer.errors import MissingHere, Refused
 from medviewer.formats.dicom.native import PixelFault
-from medviewer.formats.dicom.seg_file import Float, FramePlace, SegDescription, SegFile, SegFrame, refuse_tiled
+from medviewer.formats.dicom.seg_file import FramePlace, SegDescription, SegFile, SegFrame, refuse_tiled
+from medviewer.formats.dicom.seg_nearest import (
+    LARGEST_LAID,
+    SAME_SPACING,
+    Block,
+    Bytes,
+    Crop,
+    PlaneStack,
+    plane_heights,
+)
 from medviewer.formats.laid import RESAMPLED, LaidSegment, LaidSegments, Space, Target, refuse_stranger
 from medviewer.formats.source import SourceFault
 from medviewer.jobs import JobContext
@@ -25,22 +34,8 @@ from medviewer.volume.grid import Grid
 SAME_LATTICE_VOXELS = 0.1
 #: ... and where its plane is no farther from a slice than this share of the slice distance.
 HALF_SLICE = 0.5
-#: Slice distances that differ by less than this share are the same.
-SAME_SPACING = 0.1
 #: Normals that differ more (1 - cosine; 0.25 degrees) are those of different stacks.
 PARALLEL = 1e-5
-#: Marked voxels that a file may hold while it is laid: frames are cheap to write and dear to unpack.
-LARGEST_LAID = 1 << 31
-
-Bytes = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Block:
-    """Marked voxels of one frame in the image: shares `[k, j, i]` and where they begin."""
-
-    start_kji: tuple[int, int, int]
-    shares: Bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +76,7 @@ def lay(seg: SegFile, target: Target, context: JobContext | None = None) -> Laid
         _refuse_uneven(seg, frames)
         notes.append(RESAMPLED)
     reader = _Reader(seg, context)
-    blocks: dict[int, list[_Block]] = {}
+    blocks: dict[int, list[Block]] = {}
     outside: Counter[int] = Counter()
     if lattices is not None:
         for frame, lattice in zip(frames, lattices, strict=True):
@@ -93,7 +88,7 @@ def lay(seg: SegFile, target: Target, context: JobContext | None = None) -> Laid
                     blocks.setdefault(number, []).append(block)
     else:
         assert target.grid is not None
-        stack = _PlaneStack.of(frames, target.grid)
+        stack = PlaneStack.of(frames, target.grid)
         for number, crops in reader.by_segment(frames):
             laid = stack.lay(crops, target.grid, context)
             if laid is None:
@@ -190,11 +185,9 @@ class _Reader:
         reason = fault.strerror or "it cannot be read" if isinstance(fault, OSError) else fault.reason
         self.damaged.setdefault(number, f"frame {frame.index + 1}: {reason}")
 
-    def by_segment(
-        self, frames: Sequence[SegFrame]
-    ) -> Iterable[tuple[int, list[tuple[FramePlace, tuple[int, int], Bytes]]]]:
+    def by_segment(self, frames: Sequence[SegFrame]) -> Iterable[tuple[int, list[Crop]]]:
         """What all frames mark, segment by segment."""
-        found: dict[int, list[tuple[FramePlace, tuple[int, int], Bytes]]] = {}
+        found: dict[int, list[Crop]] = {}
         for frame in frames:
             for number, corner, shares in self.crops(frame):
                 assert frame.place is not None
@@ -221,7 +214,7 @@ def _boxed(shares: Bytes) -> tuple[tuple[int, int], Bytes] | None:
     return (int(rows[0]), int(columns[0])), np.ascontiguousarray(part[:, columns[0] : columns[-1] + 1])
 
 
-def _joined(description: SegDescription, blocks: Sequence[_Block]) -> LaidSegment:
+def _joined(description: SegDescription, blocks: Sequence[Block]) -> LaidSegment:
     """One box around all blocks of a segment."""
     if not blocks:
         return LaidSegment(description, (0, 0, 0), np.zeros((0, 0, 0), dtype=np.uint8))
@@ -250,7 +243,7 @@ def own_target(seg: SegFile) -> Target:
     _refuse_uneven(seg, seg.frames)
     first = places[0]
     normal = first.normal_lps
-    heights, step = _heights(places, normal)
+    heights, step = plane_heights(places, normal)
     depth = step or first.spacing_mm or first.thickness_mm or 1.0
     if step is not None and first.spacing_mm is not None and first.spacing_mm <= step * (1 + SAME_SPACING):
         depth = (heights[-1] - heights[0]) / max(1, round((heights[-1] - heights[0]) / first.spacing_mm))
@@ -324,7 +317,7 @@ def _on_voxels(place: FramePlace, shape: tuple[int, int], grid: Space) -> _OnLat
     return _OnLattice(np.rint(start).astype(int), down_unit.astype(int), across_unit.astype(int))
 
 
-def _copied(lattice: _OnLattice, corner: tuple[int, int], shares: Bytes, size: tuple[int, int, int]) -> _Block | None:
+def _copied(lattice: _OnLattice, corner: tuple[int, int], shares: Bytes, size: tuple[int, int, int]) -> Block | None:
     """A frame's box turned into the image's axes and cut at its borders; None where nothing of it is inside."""
     down_axis, across_axis = int(np.flatnonzero(lattice.down)[0]), int(np.flatnonzero(lattice.across)[0])
     block = shares if down_axis < across_axis else shares.T
@@ -345,14 +338,7 @@ def _copied(lattice: _OnLattice, corner: tuple[int, int], shares: Bytes, size: t
     if not inside.any():
         return None
     k, j, i = (int(n) for n in low)
-    return _Block((k, j, i), np.ascontiguousarray(inside))
-
-
-def _heights(places: Sequence[FramePlace], normal: Float) -> tuple[Float, float | None]:
-    """Distinct plane heights along a normal, ascending, and their least step (None with one plane)."""
-    along = np.asarray([p.origin_lps @ normal for p in places])
-    heights = np.unique(np.round(along, 3))
-    return heights, float(np.min(np.diff(heights))) if heights.size > 1 else None
+    return Block((k, j, i), np.ascontiguousarray(inside))
 
 
 def _has_spacing_of(places: Sequence[FramePlace], grid: Grid) -> bool:
@@ -364,7 +350,7 @@ def _has_spacing_of(places: Sequence[FramePlace], grid: Grid) -> bool:
     if not places:
         return True
     normal = places[0].normal_lps
-    _, step = _heights(places, normal)
+    _, step = plane_heights(places, normal)
     if step is None:
         return True
     moved = grid.lps_to_index(normal * step) - grid.lps_to_index(np.zeros(3))
@@ -377,98 +363,7 @@ def _has_spacing_of(places: Sequence[FramePlace], grid: Grid) -> bool:
     return not said or any(abs(n - 1.0) <= SAME_SPACING for n in said)
 
 
-# -- by nearest voxel --------------------------------------------------------------------------------------------------
-
-
 def _refuse_uneven(seg: SegFile, frames: Sequence[SegFrame]) -> None:
     normals = np.asarray([f.place.normal_lps for f in frames if f.place is not None])
     if len(normals) and np.min(normals @ normals[0]) < 1 - PARALLEL:
         raise Refused("the segmentation's planes are not parallel, and they are not the image's", path=seg.path)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _PlaneStack:
-    """Parallel planes of a segmentation with a lattice of its own: heights along the normal and their depth, mm."""
-
-    normal: Float
-    heights: Float
-    depth_mm: float
-
-    @classmethod
-    def of(cls, frames: Sequence[SegFrame], grid: Grid) -> _PlaneStack:
-        places = [f.place for f in frames if f.place is not None]
-        normal = places[0].normal_lps
-        heights, step = _heights(places, normal)
-        spacing, thickness = places[0].spacing_mm, places[0].thickness_mm
-        if step is None:
-            depth = spacing or thickness or float(np.min(grid.spacing_kji))
-        elif spacing is not None and spacing <= step * (1 + SAME_SPACING):
-            depth = spacing
-        else:  # planes that the file leaves out make the least step too long; a thickness tells
-            depth = thickness if thickness is not None and step > 1.5 * thickness else step
-        return cls(normal, heights, depth)
-
-    def lay(
-        self, crops: Sequence[tuple[FramePlace, tuple[int, int], Bytes]], grid: Grid, context: JobContext
-    ) -> _Block | None:
-        """The nearest voxel of one segment for each voxel of the image in the box around it."""
-        low, high = self._box(crops, grid)
-        if np.any(high <= low):
-            return None
-        if int(np.prod(high - low)) > LARGEST_LAID:
-            raise Refused("the segmentation is too large to be laid on this image")
-        by_plane: dict[int, list[tuple[FramePlace, tuple[int, int], Bytes]]] = {}
-        for crop in crops:
-            height = float(crop[0].origin_lps @ self.normal)
-            by_plane.setdefault(int(np.argmin(np.abs(self.heights - height))), []).append(crop)
-        out = np.zeros(high - low, dtype=np.uint8)
-        middles = (self.heights[1:] + self.heights[:-1]) / 2
-        j, i = np.meshgrid(np.arange(low[1], high[1]), np.arange(low[2], high[2]), indexing="ij")
-        for k in range(int(low[0]), int(high[0])):
-            context.check()
-            points = grid.index_to_lps(np.stack([np.full_like(j, k), j, i], axis=-1))
-            along = points @ self.normal
-            nearest = np.searchsorted(middles, along, side="right")
-            off = along - self.heights[nearest]
-            deep = (off >= -self.depth_mm / 2 - 1e-6) & (off < self.depth_mm / 2 - 1e-6)
-            for plane in np.unique(nearest[deep]).tolist():
-                here = deep & (nearest == plane)
-                for crop in by_plane.get(plane, ()):
-                    values = _sampled(points[here], *crop)
-                    out[k - low[0]][here] = np.maximum(out[k - low[0]][here], values)
-        found = np.nonzero(out)
-        if not found[0].size:
-            return None
-        a = [int(axis.min()) for axis in found]
-        b = [int(axis.max()) + 1 for axis in found]
-        start = (int(low[0]) + a[0], int(low[1]) + a[1], int(low[2]) + a[2])
-        return _Block(start, np.ascontiguousarray(out[a[0] : b[0], a[1] : b[1], a[2] : b[2]]))
-
-    def _box(
-        self, crops: Sequence[tuple[FramePlace, tuple[int, int], Bytes]], grid: Grid
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """First and last + 1 voxel of the image that the crops can touch."""
-        corners = []
-        for place, (row, column), shares in crops:
-            rows, columns = shares.shape
-            for r in (row - 0.5, row + rows - 0.5):
-                for c in (column - 0.5, column + columns - 0.5):
-                    point = place.origin_lps + r * place.row_step_lps + c * place.column_step_lps
-                    corners += [point + s * self.depth_mm / 2 * self.normal for s in (-1, 1)]
-        index = grid.lps_to_index(np.asarray(corners))
-        low = np.maximum(np.floor(index.min(axis=0)), 0).astype(np.int64)
-        high = np.minimum(np.ceil(index.max(axis=0)) + 1, grid.size_kji).astype(np.int64)
-        return low, high
-
-
-def _sampled(points: Float, place: FramePlace, corner: tuple[int, int], shares: Bytes) -> Bytes:
-    """The pixel of a frame's box at each point, 0 beside it; shape (n,)."""
-    offset = points - place.origin_lps
-    column = offset @ place.column_step_lps / float(place.column_step_lps @ place.column_step_lps)
-    row = offset @ place.row_step_lps / float(place.row_step_lps @ place.row_step_lps)
-    r = np.floor(row + 0.5).astype(np.int64) - corner[0]
-    c = np.floor(column + 0.5).astype(np.int64) - corner[1]
-    inside = (r >= 0) & (r < shares.shape[0]) & (c >= 0) & (c < shares.shape[1])
-    values = np.zeros(len(points), dtype=np.uint8)
-    values[inside] = shares[r[inside], c[inside]]
-    return values
