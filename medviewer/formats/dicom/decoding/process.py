@@ -43,6 +43,8 @@ _ENVIRONMENT = {
 _START_SECONDS = 60.0
 #: An idle process keeps no more of its mailbox than this.
 _KEEP = 64 << 20
+#: From here on the memory that is free is asked for.
+_LARGE = 1 << 30
 _log = logging.getLogger(__name__)
 
 
@@ -120,8 +122,11 @@ class DecodingProcess:
             PixelFault: there is no memory for the frames.
             Exception: whatever the first frame's `fill` raises.
         """
-        places = self._make_room(frames)
         limits = [self._limits(frame.layout, frame.length) for frame in frames]
+        most = max(limit.memory for limit in limits)
+        if most > _LARGE and most > _free_memory():
+            raise PixelFault("too-large", f"decoding may need {most >> 20} MB of memory, more than there is")
+        places = self._make_room(frames)
         parts: list[bytes] = []
         for frame, (start, target, capacity), limit in zip(frames, places, limits, strict=True):
             try:
