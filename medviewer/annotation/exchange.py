@@ -8,7 +8,7 @@ from typing import Literal
 
 from medviewer.annotation.segmentation import Provenance, Segment, Segmentation, colour_of
 from medviewer.formats.catalog import Stack
-from medviewer.formats.dicom.seg import SegDescription, SegText, read_seg, write_seg
+from medviewer.formats.dicom.objects.seg import SegDescription, SegText, read_seg, write_seg
 from medviewer.volume.grid import Grid
 
 _TYPES: dict[str, Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]] = {

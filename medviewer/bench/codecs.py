@@ -89,9 +89,9 @@ def told(document: Mapping[str, Any]) -> str:
 
 def factory(_: Mapping[str, Any]) -> Callable[[str, bytes, str], AnyArray]:
     """`decode(codec, fragment, path)` through the limited processes, for the side-by-side table of the peers."""
-    from medviewer.formats.dicom.decoding.pool import pool
-    from medviewer.formats.dicom.decoding.process import EncodedFrame
-    from medviewer.formats.dicom.pixels import read_stored
+    from medviewer.formats.dicom.pixels.decoding.pool import pool
+    from medviewer.formats.dicom.pixels.decoding.process import EncodedFrame
+    from medviewer.formats.dicom.pixels.stored import read_stored
 
     layouts = {
         codec: PixelLayout(512, 512, 1, 16, 12, 11, False, "MONOCHROME2", 0, 1, syntax)
@@ -113,7 +113,7 @@ def factory(_: Mapping[str, Any]) -> Callable[[str, bytes, str], AnyArray]:
 
 def _measure(stack: Stack) -> dict[str, list[float]]:
     """Milliseconds a frame of each method, of all rounds; for single frames one value a frame."""
-    from medviewer.formats.dicom.pixels import read_stored
+    from medviewer.formats.dicom.pixels.stored import read_stored
     from medviewer.formats.load import load_volume
 
     count = len(stack.frames)
@@ -204,8 +204,8 @@ def _independent(stack: Stack) -> Iterator[Callable[[], float]]:
 
 def _decode_apart(pipe: Connection, frames: tuple[FrameRef, ...]) -> None:
     """Read and decode frames into fresh memory whenever asked, by the very decoders that the limited processes run."""
-    from medviewer.formats.dicom import codecs
-    from medviewer.formats.dicom.pixels import encoded_frame
+    from medviewer.formats.dicom.pixels import codecs
+    from medviewer.formats.dicom.pixels.stored import encoded_frame
 
     layout = frames[0].layout
     assert layout is not None

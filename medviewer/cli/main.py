@@ -150,7 +150,7 @@ def run() -> None:
     """The entry of the installed command."""
     multiprocessing.freeze_support()
     if sys.argv[1:2] == ["--decoding-process"]:  # how the frozen program starts its decoding processes
-        from medviewer.formats.dicom.decoding.child import main as decode
+        from medviewer.formats.dicom.pixels.decoding.child import main as decode
 
         decode(*sys.argv[2:4])
     sys.exit(main())

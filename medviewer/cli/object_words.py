@@ -9,9 +9,9 @@ from typing import Any
 
 from medviewer.errors import MedviewerError
 from medviewer.formats.catalog import Catalog, ObjectFile
-from medviewer.formats.dicom.document import ImageReference
-from medviewer.formats.dicom.object_text import has_text, object_lines, places_of
-from medviewer.formats.dicom.sr import Graphic, read_report
+from medviewer.formats.dicom.objects.document import ImageReference
+from medviewer.formats.dicom.objects.object_text import has_text, object_lines, places_of
+from medviewer.formats.dicom.objects.sr import Graphic, read_report
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def _details(found: ObjectFile) -> dict[str, Any]:
         return {}
     if found.kind == "KO":
         return {"images": [_reference(image) for image in report.images()]}
-    from medviewer.formats.dicom.sr_measurements import measurements
+    from medviewer.formats.dicom.objects.sr_measurements import measurements
 
     return {
         "measurements": [

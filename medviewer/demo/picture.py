@@ -37,7 +37,7 @@ def take_picture(story: Story) -> None:
 
 def leave_window_open(story: Story) -> bool:
     """With a display: start the window on the result as a process that outlives the demo. True if it was started."""
-    from medviewer.desktop.showcase import has_real_display
+    from medviewer.desktop.suggesting.showcase import has_real_display
 
     if not has_real_display():
         return False
@@ -68,7 +68,7 @@ def _shoot(pipe: Connection, words: list[str]) -> None:
     """The child's part: only this process imports Qt."""
     os.environ["MEDVIEWER_NOTICE"] = "accepted"
     try:
-        from medviewer.desktop.showcase import scene_of_words, show_scene
+        from medviewer.desktop.suggesting.showcase import scene_of_words, show_scene
 
         pipe.send(show_scene(scene_of_words(words)))
     except Exception as error:

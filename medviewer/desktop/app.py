@@ -19,12 +19,12 @@ from PySide6.QtWidgets import QApplication
 
 from medviewer import places
 from medviewer.desktop.application import application
+from medviewer.desktop.documents.private_files import forget_leftovers
 from medviewer.desktop.keys import Keymap, load_table
 from medviewer.desktop.logs import start_log, traceback_without_text
 from medviewer.desktop.main_window import MainWindow
 from medviewer.desktop.notice import Notice, accept, is_accepted
-from medviewer.desktop.opening import import_pydicom
-from medviewer.desktop.private_files import forget_leftovers
+from medviewer.desktop.opening.opener import import_pydicom
 from medviewer.desktop.viewport.view_grid import Layout
 from medviewer.errors import BadInput, MedviewerError
 from medviewer.inference.prompt import Prompt

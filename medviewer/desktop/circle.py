@@ -13,18 +13,18 @@ import numpy as np
 from PySide6.QtCore import QEvent, QObject, QTimer
 from PySide6.QtWidgets import QApplication
 
-from medviewer.desktop.finding import Finding, finding_view, similar_view
-from medviewer.desktop.inference import Inference
-from medviewer.desktop.laid import change, take_away
+from medviewer.desktop.annotating.seg_files import SegFiles
+from medviewer.desktop.annotating.work import Work
+from medviewer.desktop.learning.training import Training
+from medviewer.desktop.overlays.laid import change, take_away
 from medviewer.desktop.panels.column import RightColumn
 from medviewer.desktop.panels.finding import FindingState
-from medviewer.desktop.pictures import OWN_LIBRARY, Pictures, pictures_of, without_patient
-from medviewer.desktop.proposals import Proposals
-from medviewer.desktop.seg_files import SegFiles
 from medviewer.desktop.services import Services
 from medviewer.desktop.session import Changes, ReadingSession
-from medviewer.desktop.training import Training
-from medviewer.desktop.work import Work
+from medviewer.desktop.suggesting.finding import Finding, finding_view, similar_view
+from medviewer.desktop.suggesting.inference import Inference
+from medviewer.desktop.suggesting.pictures import OWN_LIBRARY, Pictures, pictures_of, without_patient
+from medviewer.desktop.suggesting.proposals import Proposals
 from medviewer.inference.client import InferenceClient
 from medviewer.inference.suggestion import SimilarCase, Suggestion
 

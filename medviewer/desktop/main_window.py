@@ -22,21 +22,21 @@ from PySide6.QtWidgets import (
 
 from medviewer.desktop import theme
 from medviewer.desktop.banner import Banner
-from medviewer.desktop.empty_state import EmptyState
-from medviewer.desktop.film import Film
 from medviewer.desktop.jobs import Job, Jobs, sentence_of
 from medviewer.desktop.keys import Keymap
-from medviewer.desktop.moments import Moments
-from medviewer.desktop.opening import Opener
-from medviewer.desktop.overlays import ObjectOverlays
-from medviewer.desktop.quality_card import show_sheet
+from medviewer.desktop.opening.empty_state import EmptyState
+from medviewer.desktop.opening.opener import Opener
+from medviewer.desktop.opening.quality_card import show_sheet
+from medviewer.desktop.opening.series_panel import SeriesCard, SeriesPanel
+from medviewer.desktop.opening.thumbnails import Thumbnails
+from medviewer.desktop.overlays.shown import ObjectOverlays
+from medviewer.desktop.playing.film import Film
+from medviewer.desktop.playing.moments import Moments
+from medviewer.desktop.playing.time_bar import TimeBar
 from medviewer.desktop.reading_actions import register_reading_actions
-from medviewer.desktop.series_panel import SeriesCard, SeriesPanel
 from medviewer.desktop.services import Actions, Services
 from medviewer.desktop.session import Changes, ReadingSession
 from medviewer.desktop.status_line import StatusLine
-from medviewer.desktop.thumbnails import Thumbnails
-from medviewer.desktop.time_bar import TimeBar
 from medviewer.desktop.tool_protocol import Tool, look_of
 from medviewer.desktop.top_bar import TopBar
 from medviewer.desktop.viewport.plane_view import PlaneViewport
@@ -44,7 +44,7 @@ from medviewer.desktop.viewport.view_grid import Layout, ViewGrid
 from medviewer.formats.catalog import ObjectFile, Stack
 
 if TYPE_CHECKING:
-    from medviewer.desktop.documents import Documents
+    from medviewer.desktop.documents.opened import Documents
 
 RightColumn = Callable[[ReadingSession, Services], QWidget]
 
@@ -254,7 +254,7 @@ class MainWindow(QMainWindow):
 
     def show_import_report(self) -> None:
         """What became of every file that was opened, in a window of its own."""
-        from medviewer.desktop.import_report import ImportReportDialog
+        from medviewer.desktop.opening.import_report import ImportReportDialog
 
         catalog = self.session.catalog
         if catalog is None:
@@ -266,7 +266,7 @@ class MainWindow(QMainWindow):
     def documents(self) -> Documents:
         """Reports and other documents; made when the first study that has some is opened."""
         if self._documents is None:
-            from medviewer.desktop.documents import Documents
+            from medviewer.desktop.documents.opened import Documents
             from medviewer.desktop.panels.document import DocumentPanel
 
             panel = DocumentPanel()

@@ -81,7 +81,7 @@ def render(picture: Picture, out: Path) -> Mapping[str, Any]:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     application()
     from medviewer.desktop.colours import frame_colours
-    from medviewer.desktop.document_render import document_of, lay_document, stack_of
+    from medviewer.desktop.documents.render import document_of, lay_document, stack_of
     from medviewer.desktop.jobs import Jobs
     from medviewer.desktop.presets import first_window, window_from_text
     from medviewer.desktop.services import Actions, Services
@@ -169,7 +169,7 @@ def _go(picture: Picture, session: Any, view: Any) -> None:
 
 def _lay_over(path: Path, session: ReadingSession) -> dict[str, Any]:
     """Read a segmentation, structures, a dose or a mask and lay it over the shown stack; tells what was laid."""
-    from medviewer.desktop.laid import laid_object
+    from medviewer.desktop.overlays.laid import laid_object
     from medviewer.formats.laid import Target
     from medviewer.formats.overlays import read_overlay
 

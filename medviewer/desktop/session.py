@@ -22,8 +22,8 @@ from medviewer.volume.window import Window, auto_window
 if TYPE_CHECKING:
     from medviewer.annotation.editor import Editor
     from medviewer.annotation.segmentation import Segmentation
-    from medviewer.desktop.laid import LaidObject
-    from medviewer.desktop.presentation import PresentedFrame
+    from medviewer.desktop.documents.presentation import PresentedFrame
+    from medviewer.desktop.overlays.laid import LaidObject
     from medviewer.desktop.viewport.marks import Mark
     from medviewer.formats.catalog import Catalog, Stack
     from medviewer.inference.prompt import Prompt

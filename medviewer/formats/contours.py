@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medviewer.errors import Refused
-from medviewer.formats.dicom.rtstruct import Contour, Structure, StructureSet
-from medviewer.formats.dicom.seg_file import SegDescription
+from medviewer.formats.dicom.objects.rtstruct import Contour, Structure, StructureSet
+from medviewer.formats.dicom.objects.seg_file import SegDescription
 from medviewer.formats.laid import LaidSegment, LaidSegments, Space, Target, refuse_stranger
 from medviewer.jobs import JobContext
 

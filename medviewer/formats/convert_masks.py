@@ -13,9 +13,9 @@ from medviewer.formats import mesh, nifti, nrrd
 from medviewer.formats.carry import Use, grid_for, is_resampled
 from medviewer.formats.catalog import Catalog, ObjectFile, Stack
 from medviewer.formats.choose import open_stack
-from medviewer.formats.dicom.dose import Dose
-from medviewer.formats.dicom.seg_file import open_seg_file
-from medviewer.formats.dicom.seg_lay import lay, own_target
+from medviewer.formats.dicom.objects.dose import Dose
+from medviewer.formats.dicom.objects.seg_file import open_seg_file
+from medviewer.formats.dicom.objects.seg_lay import lay, own_target
 from medviewer.formats.laid import LaidSegment, LaidSegments, Target
 from medviewer.formats.masks import label_volume
 from medviewer.formats.overlays import Overlay, as_segments, read_object, read_overlay, the_object
@@ -103,12 +103,12 @@ def to_dicom(job: MaskJob, kind: str, context: JobContext) -> dict[str, Any]:
     stack, target = _target(job.reference, Use.DICOM_MASK, context)
     laid = _chosen(as_segments(read_overlay(job.path, target, context), target, context), job)
     if kind == "seg":
-        from medviewer.formats.dicom.seg import write_segments
+        from medviewer.formats.dicom.objects.seg import write_segments
 
         write_segments(job.out, laid, stack)
         what = f"DICOM SEG with {len(laid.segments)} segments"
     else:
-        from medviewer.formats.dicom.rtstruct_writer import write_structures
+        from medviewer.formats.dicom.objects.rtstruct_writer import write_structures
 
         count = write_structures(job.out, laid, stack)
         what = f"RT Structure Set with {len(laid.segments)} structures, {count} contours"
@@ -201,7 +201,7 @@ def _dose_to_file(found: ObjectFile, job: MaskJob, form: str, context: JobContex
         if outside:
             notes.append(f"{100 * outside / values.size:.0f} % of the image lie outside the dose grid and are 0")
     else:
-        from medviewer.formats.dicom.dose import read_dose
+        from medviewer.formats.dicom.objects.dose import read_dose
 
         content = read_dose(found.path, context)
         values, grid = content.values, _grid_of(content)

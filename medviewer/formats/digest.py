@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from medviewer.formats import nifti, nrrd
 from medviewer.formats.catalog import Skipped, Stack
-from medviewer.formats.dicom.native import PixelFault
-from medviewer.formats.dicom.pixels import read_stored
+from medviewer.formats.dicom.pixels.native import PixelFault
+from medviewer.formats.dicom.pixels.stored import read_stored
 from medviewer.formats.source import SourceFault
 from medviewer.jobs import JobContext
 from medviewer.volume.lut import LookupTable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from medviewer.formats.dicom.dose import Dose, Float, Single
+from medviewer.formats.dicom.objects.dose import Dose, Float, Single
 from medviewer.formats.laid import Space
 from medviewer.volume.plane import PlaneAxes
 

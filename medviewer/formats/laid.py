@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from medviewer.errors import Refused
 from medviewer.formats.catalog import FrameRef, Stack
-from medviewer.formats.dicom.seg_file import SegDescription
+from medviewer.formats.dicom.objects.seg_file import SegDescription
 from medviewer.volume.grid import Grid
 from medviewer.volume.slice_places import SlicePlaces
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from medviewer.errors import BadInput, MedviewerError, MissingHere
 from medviewer.formats.catalog import FrameRef, Stack
 from medviewer.formats.dicom import tags as T
-from medviewer.formats.dicom.colour import eight_bit, expand_palette, luminance
-from medviewer.formats.dicom.decoding.series import Wanted, decode_series
-from medviewer.formats.dicom.direct import direct_place, read_places
-from medviewer.formats.dicom.graphics import frame_graphics
-from medviewer.formats.dicom.native import PixelFault
-from medviewer.formats.dicom.pixels import elements_of, encoded_frame, is_encoded, palette_of, read_stored
+from medviewer.formats.dicom.headers.graphics import frame_graphics
+from medviewer.formats.dicom.pixels.colour import eight_bit, expand_palette, luminance
+from medviewer.formats.dicom.pixels.decoding.series import Wanted, decode_series
+from medviewer.formats.dicom.pixels.direct import direct_place, read_places
+from medviewer.formats.dicom.pixels.native import PixelFault
+from medviewer.formats.dicom.pixels.stored import elements_of, encoded_frame, is_encoded, palette_of, read_stored
 from medviewer.formats.source import SourceFault
 from medviewer.jobs import JobContext
 from medviewer.volume.lut import LookupTable

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from medviewer.errors import BadInput, Refused
 from medviewer.formats.catalog import Catalog
 from medviewer.formats.choose import choose_stack
-from medviewer.formats.dicom.seg_read import SegDescription
+from medviewer.formats.dicom.objects.seg_read import SegDescription
 from medviewer.formats.laid import Target
 from medviewer.formats.load import load_volume
 from medviewer.formats.scan import nothing_opened

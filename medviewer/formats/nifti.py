@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from medviewer.formats import source
 from medviewer.formats.atomic import write_whole
 from medviewer.formats.catalog import FrameRef, PixelLayout, Quality, Stack, StackKind, StackText
-from medviewer.formats.dicom.colour import luminance
+from medviewer.formats.dicom.pixels.colour import luminance
 from medviewer.formats.source import SourceFault
 from medviewer.volume.grid import Grid
 from medviewer.volume.window import Window

@@ -13,11 +13,11 @@ import numpy as np
 from medviewer.errors import MedviewerError
 from medviewer.formats.catalog import Catalog, FrameRef, ObjectFile
 from medviewer.formats.dicom import tags as T
-from medviewer.formats.dicom.dose import read_dose
-from medviewer.formats.dicom.native import PixelFault
-from medviewer.formats.dicom.pixels import read_stored
-from medviewer.formats.dicom.rtstruct import read_structures
-from medviewer.formats.dicom.seg_file import layout_of, open_seg_file, read_elements
+from medviewer.formats.dicom.objects.dose import read_dose
+from medviewer.formats.dicom.objects.rtstruct import read_structures
+from medviewer.formats.dicom.objects.seg_file import layout_of, open_seg_file, read_elements
+from medviewer.formats.dicom.pixels.native import PixelFault
+from medviewer.formats.dicom.pixels.stored import read_stored
 from medviewer.formats.source import SourceFault
 from medviewer.jobs import JobContext
 

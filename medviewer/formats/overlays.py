@@ -10,9 +10,9 @@ import numpy as np
 from medviewer.errors import BadInput, Refused
 from medviewer.formats.catalog import Catalog, ObjectFile
 from medviewer.formats.contours import LaidContours, lay_contours, masks_of
-from medviewer.formats.dicom.dose import Dose, read_dose
-from medviewer.formats.dicom.rtstruct import read_structures
-from medviewer.formats.dicom.seg_read import read_segments
+from medviewer.formats.dicom.objects.dose import Dose, read_dose
+from medviewer.formats.dicom.objects.rtstruct import read_structures
+from medviewer.formats.dicom.objects.seg_read import read_segments
 from medviewer.formats.laid import RESAMPLED, LaidSegment, LaidSegments, Target, refuse_stranger
 from medviewer.formats.scan import nothing_opened, scan
 from medviewer.jobs import JobContext

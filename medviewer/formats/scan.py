@@ -22,12 +22,12 @@ from typing import Any
 from medviewer.errors import BadInput, Cancelled
 from medviewer.formats import source
 from medviewer.formats.catalog import Catalog, ObjectFile, Patient, Series, Skipped, Stack, Study
-from medviewer.formats.dicom.directory import Finder, references
 from medviewer.formats.dicom.elements import HeaderFault, looks_like_dicom
-from medviewer.formats.dicom.header import ImageFile
-from medviewer.formats.dicom.header_reader import HeaderReader
-from medviewer.formats.dicom.shared_uids import shared_uids
-from medviewer.formats.dicom.stacking import build_patients
+from medviewer.formats.dicom.headers.directory import Finder, references
+from medviewer.formats.dicom.headers.header import ImageFile
+from medviewer.formats.dicom.headers.header_reader import HeaderReader
+from medviewer.formats.dicom.stacks.shared_uids import shared_uids
+from medviewer.formats.dicom.stacks.stacking import build_patients
 from medviewer.formats.dicom.text import one_line
 from medviewer.formats.listing import File, Listing, list_files, os_reason
 from medviewer.formats.sniff import describe, is_nifti, is_nrrd

@@ -96,12 +96,11 @@ def _program() -> str:
     """What changes whenever the code that makes catalogs does."""
     told = [__version__, str(sys.version_info[:2])]
     here = Path(__file__).resolve().parent
-    for folder in (here, here / "dicom", here.parent / "volume"):
-        with contextlib.suppress(OSError), os.scandir(folder) as found:
-            for entry in sorted(found, key=lambda e: e.name):
-                if entry.name.endswith(".py"):
-                    state = entry.stat()
-                    told.append(f"{entry.name} {state.st_size} {state.st_mtime_ns}")
+    for folder in (here, here.parent / "volume"):
+        with contextlib.suppress(OSError):
+            for file in sorted(folder.rglob("*.py")):
+                state = file.stat()
+                told.append(f"{file.relative_to(here.parent)} {state.st_size} {state.st_mtime_ns}")
     if len(told) == 2:  # packed into one program
         with contextlib.suppress(OSError):
             told.append(str(Path(sys.executable).stat().st_mtime_ns))

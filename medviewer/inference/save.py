@@ -86,8 +86,8 @@ def _save_seg(
     path: Path, labels: NDArray[np.uint8], suggestion: Suggestion, stack: Stack, package: ModelPackage
 ) -> None:
     from medviewer.formats.dicom.codes import meaning_of
-    from medviewer.formats.dicom.seg import SegText, write_seg
-    from medviewer.formats.dicom.seg_read import SegDescription
+    from medviewer.formats.dicom.objects.seg import SegText, write_seg
+    from medviewer.formats.dicom.objects.seg_read import SegDescription
 
     card = package.card
     described = [

@@ -178,7 +178,7 @@ def test_predict_writes_a_mask_that_another_reader_finds_in_place(
 
 def test_a_seg_on_dicom_comes_back_voxel_for_voxel(store: Path, run: Run, make_package: Make, tmp_path: Path) -> None:
     from medviewer.formats.dicom.ct_writer import CtText, write_ct_series
-    from medviewer.formats.dicom.seg_read import read_seg
+    from medviewer.formats.dicom.objects.seg_read import read_seg
     from medviewer.formats.scan import scan
 
     make_package(store, "1", card={"task": "ct-segment", "input": {"modalities": ["CT"], "prompt": "optional"}})

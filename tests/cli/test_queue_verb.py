@@ -73,7 +73,7 @@ def test_what_is_drawn_in_a_nifti_is_queued_lesion_by_lesion(
 
 
 def test_what_is_drawn_in_a_seg_is_queued(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
-    from medviewer.formats.dicom.seg import write_seg
+    from medviewer.formats.dicom.objects.seg import write_seg
 
     study, labels = _study(tmp_path)
     write_seg(tmp_path / "seg.dcm", labels, only_stack(study), [NODULE])
@@ -86,7 +86,7 @@ def test_numbers_of_a_mask_that_the_task_has_no_label_for_are_refused_unless_nam
 ) -> None:
     from dataclasses import replace
 
-    from medviewer.formats.dicom.seg import write_seg
+    from medviewer.formats.dicom.objects.seg import write_seg
 
     study, labels = _study(tmp_path)
     labels[6:][labels[6:] > 0] = 2

@@ -13,9 +13,9 @@ from pydicom.uid import MRImageStorage, UltrasoundMultiFrameImageStorage
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
-from medviewer.desktop.cine import Player, due, even_pace, pace_of
 from medviewer.desktop.main_window import MainWindow
-from medviewer.desktop.time_bar import TimeBar
+from medviewer.desktop.playing.cine import Player, due, even_pace, pace_of
+from medviewer.desktop.playing.time_bar import TimeBar
 from tests.formats import samples
 
 

@@ -21,16 +21,16 @@ from test_corrections import stack_of
 from test_proposals import ALIKE, HEAD, JUDGE, SEGMENT, ScriptedClient, opinion, outline
 
 from medviewer.annotation.operations import Paint
-from medviewer.desktop import training as training_module
 from medviewer.desktop.circle import Circle, build_right_column
-from medviewer.desktop.corrections import open_queue
+from medviewer.desktop.learning import training as training_module
+from medviewer.desktop.learning.corrections import open_queue
+from medviewer.desktop.learning.training import Judged
 from medviewer.desktop.main_window import MainWindow
 from medviewer.desktop.panels.column import RightColumn
 from medviewer.desktop.panels.finding import FindingState
 from medviewer.desktop.panels.gate import Verdict
 from medviewer.desktop.panels.training import TrainingState
-from medviewer.desktop.tasks import TaskBook
-from medviewer.desktop.training import Judged
+from medviewer.desktop.suggesting.tasks import TaskBook
 from medviewer.errors import MedviewerError
 from medviewer.inference.suggestion import SimilarCase, Suggestion
 from medviewer.jobs import JobContext
@@ -94,7 +94,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def desk(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch, kept: list[tuple[str, str]]) -> Iterator[Desk]:
-    from medviewer.desktop import proposals
+    from medviewer.desktop.suggesting import proposals
 
     monkeypatch.setattr(proposals, "read_task_book", lambda: BOOK)
     client = ScriptedClient()

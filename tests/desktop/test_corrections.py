@@ -12,11 +12,11 @@ from medviewer.annotation.editor import Editor
 from medviewer.annotation.operations import AddSegment, Paint, accept_proposal
 from medviewer.annotation.revision import RevisionStore, Verdict
 from medviewer.annotation.segmentation import Provenance, Segment, Segmentation
-from medviewer.desktop.corrections import Correction, Queued, open_queue, store_correction
-from medviewer.desktop.finding import Finding
-from medviewer.desktop.marked import Marked
+from medviewer.desktop.annotating.marked import Marked
+from medviewer.desktop.learning.corrections import Correction, Queued, open_queue, store_correction
 from medviewer.desktop.panels.finding import FindingState
-from medviewer.desktop.tasks import TaskFacts
+from medviewer.desktop.suggesting.finding import Finding
+from medviewer.desktop.suggesting.tasks import TaskFacts
 from medviewer.errors import BadInput
 from medviewer.formats.catalog import FrameRef, Stack, StackKind
 from medviewer.inference.prompt import Prompt

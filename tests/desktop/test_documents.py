@@ -14,14 +14,14 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from reading import a_volume
 
-from medviewer.desktop import private_files
+from medviewer.desktop.documents import private_files
 from medviewer.desktop.main_window import MainWindow
 from medviewer.desktop.panels.document import DocumentPanel, DocumentView, State
 from medviewer.desktop.viewport.marks import Mark, in_cut, marks_of, shapes
 from medviewer.formats.dicom.ct_writer import CtText, write_ct_series
-from medviewer.formats.dicom.sr import read_report
-from medviewer.formats.dicom.sr_measurements import measurements
-from medviewer.formats.dicom.sr_text import Role, TextLine
+from medviewer.formats.dicom.objects.sr import read_report
+from medviewer.formats.dicom.objects.sr_measurements import measurements
+from medviewer.formats.dicom.objects.sr_text import Role, TextLine
 from medviewer.formats.scan import scan
 from medviewer.volume.plane import PlaneName, acquired_plane, plane_axes
 from medviewer.volume.window import Window

@@ -11,8 +11,8 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QPushButton
 
-from medviewer.desktop.import_report import ImportReportDialog
 from medviewer.desktop.main_window import MainWindow
+from medviewer.desktop.opening.import_report import ImportReportDialog
 from tests.formats import samples
 from tests.formats.hostile_files import directory_file
 from tests.formats.samples import along_z

@@ -7,7 +7,7 @@ import pytest
 from annotating import small_volume
 
 from medviewer.annotation.segmentation import Box, Segment, Segmentation
-from medviewer.desktop.keeping import AROUND_MM, around, lesions_of, longest_mm
+from medviewer.desktop.suggesting.keeping import AROUND_MM, around, lesions_of, longest_mm
 from medviewer.volume.grid import Grid
 from medviewer.volume.volume import Volume
 

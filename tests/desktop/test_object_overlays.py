@@ -14,9 +14,9 @@ from pytestqt.qtbot import QtBot
 
 from medviewer.cli.main import main
 from medviewer.desktop.circle import build_right_column
-from medviewer.desktop.laid import words_at
 from medviewer.desktop.main_window import MainWindow
-from medviewer.desktop.objects import ObjectRow
+from medviewer.desktop.overlays.laid import words_at
+from medviewer.desktop.overlays.objects import ObjectRow
 from medviewer.desktop.panels.column import RightColumn
 from medviewer.desktop.viewport.laid_layer import contour_paths
 from medviewer.formats.scan import scan

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from medviewer.desktop import theme
+from medviewer.desktop.learning.views import Curves, gate_view, sentence, why_not_train
 from medviewer.desktop.panels.check_first import CheckFirstCard
 from medviewer.desktop.panels.column import MARGIN
 from medviewer.desktop.panels.finding import (
@@ -37,7 +38,6 @@ from medviewer.desktop.panels.training import (
     compact_doing,
     count_text,
 )
-from medviewer.desktop.training_views import Curves, gate_view, sentence, why_not_train
 
 WIDTH = theme.RIGHT_WIDTH - 1 - 2 * MARGIN
 

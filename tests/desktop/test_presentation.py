@@ -14,7 +14,7 @@ from pydicom.data import get_testdata_file
 from PySide6.QtGui import QImage
 
 from medviewer.cli.main import main
-from medviewer.desktop.presentation import (
+from medviewer.desktop.documents.presentation import (
     corners_of,
     marks_of_state,
     placing_of_area,
@@ -25,7 +25,7 @@ from medviewer.desktop.presentation import (
 )
 from medviewer.desktop.viewport.placing import Placing
 from medviewer.formats import load
-from medviewer.formats.dicom.gsps import read_presentation
+from medviewer.formats.dicom.objects.gsps import read_presentation
 from medviewer.formats.scan import scan
 from medviewer.jobs import JobContext
 from medviewer.volume.window import GreyMapper

@@ -13,12 +13,12 @@ from annotating import Hand, make_window, small_volume, with_editor
 from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
-from medviewer.desktop.finding import finding_view, slices_of
-from medviewer.desktop.inference import Inference
 from medviewer.desktop.main_window import MainWindow
 from medviewer.desktop.panels.finding import FindingState
-from medviewer.desktop.proposals import Proposals
-from medviewer.desktop.tasks import TaskBook, TaskFacts, find_metric, source_sentence
+from medviewer.desktop.suggesting.finding import finding_view, slices_of
+from medviewer.desktop.suggesting.inference import Inference
+from medviewer.desktop.suggesting.proposals import Proposals
+from medviewer.desktop.suggesting.tasks import TaskBook, TaskFacts, find_metric, source_sentence
 from medviewer.errors import Cancelled, MedviewerError
 from medviewer.inference.client import InferenceClient, RequestHandle
 from medviewer.inference.prompt import Prompt

@@ -11,7 +11,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel, QPushButton
 
 from medviewer.desktop.main_window import MainWindow
-from medviewer.desktop.quality_card import QualitySheet
+from medviewer.desktop.opening.quality_card import QualitySheet
 from medviewer.desktop.tools import TOOLS
 from medviewer.formats import nifti
 from tests.formats import samples

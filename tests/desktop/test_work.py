@@ -18,9 +18,9 @@ from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
 from medviewer.annotation.journal import journal_folder
+from medviewer.desktop.annotating.work import ELSEWHERE, Work
 from medviewer.desktop.main_window import MainWindow
 from medviewer.desktop.panels.segments import SaveState, SegmentsCard
-from medviewer.desktop.work import ELSEWHERE, Work
 from medviewer.volume.volume import Volume
 
 
@@ -129,7 +129,7 @@ def test_work_survives_kill_9_of_the_window(
             from PySide6.QtWidgets import QApplication
             app = QApplication([])
             from annotating import Hand, make_window, small_volume
-            from medviewer.desktop.work import Work
+            from medviewer.desktop.annotating.work import Work
             window = make_window()
             work = Work(window.session, window.services, window)
             window.session.show(None, small_volume())

@@ -19,11 +19,11 @@ from pydicom.encaps import encapsulate
 
 from medviewer.errors import BadInput, MissingHere
 from medviewer.formats.catalog import FrameRef, PixelLayout, Stack
-from medviewer.formats.dicom import codecs
-from medviewer.formats.dicom.decoding.pool import pool
-from medviewer.formats.dicom.decoding.process import EncodedFrame
-from medviewer.formats.dicom.native import PixelFault
-from medviewer.formats.dicom.pixels import encoded_frame, is_encoded, read_stored
+from medviewer.formats.dicom.pixels import codecs
+from medviewer.formats.dicom.pixels.decoding.pool import pool
+from medviewer.formats.dicom.pixels.decoding.process import EncodedFrame
+from medviewer.formats.dicom.pixels.native import PixelFault
+from medviewer.formats.dicom.pixels.stored import encoded_frame, is_encoded, read_stored
 from medviewer.formats.load import load_volume, read_slice
 from medviewer.formats.scan import scan
 from tests.formats import samples
@@ -252,7 +252,7 @@ def test_a_missing_decoder_ends_as_something_missing(tmp_path: Path, monkeypatch
 
 
 def test_layouts_travel_whole() -> None:
-    from medviewer.formats.dicom.decoding.messages import Request, RequestReader, RequestWriter
+    from medviewer.formats.dicom.pixels.decoding.messages import Request, RequestReader, RequestWriter
 
     read, write = os.pipe()
     layout = PixelLayout(3, 4, 1, 16, 12, 11, True, "MONOCHROME2", 0, 7, RLE)

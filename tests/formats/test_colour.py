@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from samples import picture, save
 
-from medviewer.formats.dicom.colour import eight_bit, partial_to_rgb
+from medviewer.formats.dicom.pixels.colour import eight_bit, partial_to_rgb
 from medviewer.formats.load import read_frame_rgb
 from medviewer.formats.scan import scan
 

@@ -13,7 +13,7 @@ from pydicom.data import get_testdata_file
 from medviewer.cli.main import main
 from medviewer.errors import BadInput, Refused
 from medviewer.formats.catalog import Stack
-from medviewer.formats.dicom.dose import Dose, read_dose
+from medviewer.formats.dicom.objects.dose import Dose, read_dose
 from medviewer.formats.dose_cut import dose_in_cut
 from medviewer.formats.laid import Target
 from medviewer.formats.overlays import read_overlay

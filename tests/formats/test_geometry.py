@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from medviewer.formats.catalog import Stack, StackKind
-from medviewer.formats.dicom.geometry import stack_geometry
-from medviewer.formats.dicom.planes import orthonormal
+from medviewer.formats.dicom.headers.planes import orthonormal
+from medviewer.formats.dicom.stacks.geometry import stack_geometry
 from medviewer.formats.load import load_volume
 from medviewer.formats.scan import scan
 from tests.formats import samples

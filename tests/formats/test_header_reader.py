@@ -16,9 +16,9 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from medviewer.formats.dicom.elements import Elements
-from medviewer.formats.dicom.header import ImageFile
-from medviewer.formats.dicom.header_reader import HeaderReader
-from medviewer.formats.dicom.memory import Memory
+from medviewer.formats.dicom.headers.header import ImageFile
+from medviewer.formats.dicom.headers.header_reader import HeaderReader
+from medviewer.formats.dicom.headers.memory import Memory
 from tests.formats import samples
 from tests.formats.samples import ramp
 

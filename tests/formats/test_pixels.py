@@ -13,8 +13,8 @@ from pydicom.data import get_testdata_file
 from pydicom.data.data_manager import DATA_ROOT
 
 from medviewer.formats.catalog import Stack
-from medviewer.formats.dicom.native import PixelFault
-from medviewer.formats.dicom.pixels import read_stored
+from medviewer.formats.dicom.pixels.native import PixelFault
+from medviewer.formats.dicom.pixels.stored import read_stored
 from medviewer.formats.load import load_volume, read_frame_rgb
 from medviewer.formats.scan import scan
 from tests.formats import samples

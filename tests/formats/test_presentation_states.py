@@ -10,7 +10,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
 from medviewer.errors import BadInput
-from medviewer.formats.dicom.gsps import read_presentation
+from medviewer.formats.dicom.objects.gsps import read_presentation
 from medviewer.formats.scan import scan
 from tests.formats.presentation_samples import item, lut, presentation_state
 

@@ -15,12 +15,12 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
 from medviewer.errors import BadInput
-from medviewer.formats.dicom.encapsulated import cda_lines, read_encapsulated, why_no_pdf
-from medviewer.formats.dicom.ko import read_key_selection
-from medviewer.formats.dicom.object_text import object_lines
-from medviewer.formats.dicom.sr import read_report
-from medviewer.formats.dicom.sr_measurements import measurements, number_text
-from medviewer.formats.dicom.sr_text import Role, report_lines
+from medviewer.formats.dicom.objects.encapsulated import cda_lines, read_encapsulated, why_no_pdf
+from medviewer.formats.dicom.objects.ko import read_key_selection
+from medviewer.formats.dicom.objects.object_text import object_lines
+from medviewer.formats.dicom.objects.sr import read_report
+from medviewer.formats.dicom.objects.sr_measurements import measurements, number_text
+from medviewer.formats.dicom.objects.sr_text import Role, report_lines
 from medviewer.formats.scan import scan
 from tests.formats.document_samples import (
     encapsulated_document,

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from medviewer.errors import BadInput
-from medviewer.formats.dicom.rtstruct_writer import contours, write_rtstruct
-from medviewer.formats.dicom.seg_read import SegDescription
+from medviewer.formats.dicom.objects.rtstruct_writer import contours, write_rtstruct
+from medviewer.formats.dicom.objects.seg_read import SegDescription
 from medviewer.formats.scan import scan
 from tests.formats import samples
 

@@ -20,7 +20,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from medviewer.errors import BadInput, Refused, SaveFailed
 from medviewer.formats.catalog import Stack
 from medviewer.formats.dicom.codes import meaning_of
-from medviewer.formats.dicom.seg import SegDescription, SegText, read_seg, write_seg
+from medviewer.formats.dicom.objects.seg import SegDescription, SegText, read_seg, write_seg
 from medviewer.formats.scan import scan
 from medviewer.volume.grid import Grid
 

@@ -14,9 +14,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless
 
 from medviewer.errors import BadInput, Refused
 from medviewer.formats.catalog import Stack
-from medviewer.formats.dicom.lab import rgb_of_lab
-from medviewer.formats.dicom.seg_file import open_seg_file
-from medviewer.formats.dicom.seg_read import read_segments
+from medviewer.formats.dicom.objects.lab import rgb_of_lab
+from medviewer.formats.dicom.objects.seg_file import open_seg_file
+from medviewer.formats.dicom.objects.seg_read import read_segments
 from medviewer.formats.laid import INSIDE, LaidSegments, Target
 from medviewer.volume.grid import Grid
 from tests.formats.object_samples import item, write_segmentation
@@ -301,7 +301,7 @@ def test_the_corpus_segmentations_have_their_own_pixels(corpus_folder: Path) -> 
 def test_the_corpus_overlapping_segments_are_those_of_its_volumes(corpus_folder: Path) -> None:
     import SimpleITK as sitk
 
-    from medviewer.formats.dicom.seg_lay import lay, own_target
+    from medviewer.formats.dicom.objects.seg_lay import lay, own_target
 
     seg = open_seg_file(corpus_folder / "files/objects/partial_overlaps.dcm")
     target = own_target(seg)

@@ -421,7 +421,7 @@ def test_files_of_any_oblique_geometry_in_any_order_have_the_true_grid(
 
 def test_a_private_number_without_a_vr_is_read_by_rule() -> None:
     from medviewer.formats.dicom import tags as T
-    from medviewer.formats.dicom.diffusion import b_value
+    from medviewer.formats.dicom.headers.diffusion import b_value
 
     assert b_value(Elements({T.PHILIPS_B_VALUE: (b"UN", np.float32(700).tobytes())})) == 700.0
     assert b_value(Elements({T.SIEMENS_B_VALUE: (b"UN", b"650 ")})) == 650.0

@@ -12,7 +12,7 @@ from medviewer.cli.main import main
 from medviewer.errors import BadInput, Refused
 from medviewer.formats.catalog import Stack
 from medviewer.formats.contours import even_odd, lay_contours, masks_of
-from medviewer.formats.dicom.rtstruct import read_structures
+from medviewer.formats.dicom.objects.rtstruct import read_structures
 from medviewer.formats.laid import INSIDE, LaidSegments, Target
 from medviewer.formats.scan import scan
 from medviewer.volume.grid import Grid

@@ -17,8 +17,8 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRBigEndian
 
 from medviewer.formats.catalog import Stack
-from medviewer.formats.dicom import pixels
-from medviewer.formats.dicom.pixels import read_stored
+from medviewer.formats.dicom.pixels import stored as pixels
+from medviewer.formats.dicom.pixels.stored import read_stored
 from medviewer.formats.digest import digest
 from medviewer.formats.load import load_volume
 from medviewer.formats.scan import scan

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from medviewer.cli.main import main
 from medviewer.formats.catalog import Stack
 from medviewer.formats.contours import lay_contours, masks_of
-from medviewer.formats.dicom.dose import read_dose
-from medviewer.formats.dicom.rtstruct import read_structures
-from medviewer.formats.dicom.seg_read import read_segments
+from medviewer.formats.dicom.objects.dose import read_dose
+from medviewer.formats.dicom.objects.rtstruct import read_structures
+from medviewer.formats.dicom.objects.seg_read import read_segments
 from medviewer.formats.dose_cut import dose_in_cut
 from medviewer.formats.laid import INSIDE, Target
 from medviewer.formats.scan import scan

@@ -192,10 +192,11 @@ def _where(error: BaseException) -> str:
 
 
 def _resident() -> int:
-    """Greatest resident size of this process so far, in bytes."""
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Greatest resident size of this program so far, in bytes (`ru_maxrss` would hold what its parent once had)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("the system does not say how large this process was")
 
 
 def _work(seed: int, start: int, seconds: float) -> None:

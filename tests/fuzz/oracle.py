@@ -17,8 +17,8 @@ from medviewer.errors import MedviewerError
 from medviewer.formats import load
 from medviewer.formats.catalog import Catalog, ObjectFile, Stack
 from medviewer.formats.dicom.elements import HeaderFault, looks_like_dicom
-from medviewer.formats.dicom.header_reader import HeaderReader
-from medviewer.formats.dicom.object_text import has_text, object_lines
+from medviewer.formats.dicom.headers.header_reader import HeaderReader
+from medviewer.formats.dicom.objects.object_text import has_text, object_lines
 from medviewer.formats.digest import digest
 from medviewer.formats.laid import Target
 from medviewer.formats.overlays import as_segments, read_object

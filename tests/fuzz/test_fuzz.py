@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import time
 
 import pytest
 
@@ -14,11 +13,12 @@ from tests.fuzz.mutate import mutate
 from tests.fuzz.splice import Splice, apply, from_hex
 
 SECONDS = 20.0
+SEED = 1
 
 
 def test_no_damaged_file_is_more_than_a_sentence() -> None:
-    """Another seed each time; MEDVIEWER_FUZZ_SEED repeats one."""
-    seed = int(os.environ.get("MEDVIEWER_FUZZ_SEED") or time.time())
+    """The same files each time, so that a red run is the change's fault; `make fuzz` looks at others."""
+    seed = int(os.environ.get("MEDVIEWER_FUZZ_SEED") or SEED)
     report = harness.run(SECONDS, seed)
     print(report.text)
     assert report.executions > 20, f"too few to say anything: {report.text}"

@@ -38,7 +38,7 @@ from PySide6.QtWidgets import (
 
 from medviewer.desktop.plain import tip
 from medviewer.desktop.theme import colour, icon, icon_size, tokens, ui_font
-from medviewer.formats.dicom.sr_text import Role, TextLine
+from medviewer.formats.dicom.objects.sr_text import Role, TextLine
 
 #: Width of the panel at 100 %.
 WIDTH = 372

@@ -8,7 +8,7 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QCheckBox, QFrame, QScrollArea, QSlider, QToolButton, QVBoxLayout, QWidget
 
-from medviewer.desktop.laid import LaidObject
+from medviewer.desktop.overlays.laid import LaidObject
 from medviewer.desktop.panels.parts import STEP, Card, ElidedLabel, button, hairline, label, row
 from medviewer.desktop.plain import tip
 from medviewer.desktop.theme import icon

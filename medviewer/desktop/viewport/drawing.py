@@ -8,7 +8,7 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QImage, QPainter, QPen, QPixmap, QPolygonF, QTransform
 
-from medviewer.desktop.laid import words_at
+from medviewer.desktop.overlays.laid import words_at
 from medviewer.desktop.session import ReadingSession
 from medviewer.desktop.theme import colour, ui_font
 from medviewer.desktop.tool_protocol import Draft

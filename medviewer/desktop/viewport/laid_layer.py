@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QPen
 
-from medviewer.desktop.laid import DOSE_FROM, DOSE_STEPS, LaidObject, dose_colours
+from medviewer.desktop.overlays.laid import DOSE_FROM, DOSE_STEPS, LaidObject, dose_colours
 from medviewer.desktop.viewport.level_lines import level_lines, mask_lines, path_of_pieces
 from medviewer.desktop.viewport.overlay import crop_in_cut, path_of
 from medviewer.desktop.viewport.placing import Placing
 from medviewer.formats.contours import FLAT, LaidContours
-from medviewer.formats.dicom.dose import Dose
+from medviewer.formats.dicom.objects.dose import Dose
 from medviewer.formats.dose_cut import dose_in_cut
 from medviewer.formats.laid import INSIDE, LaidSegments
 from medviewer.volume.plane import PlaneAxes

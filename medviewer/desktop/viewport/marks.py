@@ -18,9 +18,9 @@ from medviewer.volume.plane import PlaneAxes
 
 if TYPE_CHECKING:
     from medviewer.formats.catalog import Stack
-    from medviewer.formats.dicom.document import ImageReference
-    from medviewer.formats.dicom.sr import Graphic
-    from medviewer.formats.dicom.sr_measurements import Measurement
+    from medviewer.formats.dicom.objects.document import ImageReference
+    from medviewer.formats.dicom.objects.sr import Graphic
+    from medviewer.formats.dicom.objects.sr_measurements import Measurement
 
 Points = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, QRect
 from PySide6.QtGui import QImage, QPainterPath, QPolygonF
 
-from medviewer.desktop.contours import Line, outlines
+from medviewer.desktop.annotating.contours import Line, outlines
 from medviewer.volume.plane import PlaneAxes
 
 Rgb = tuple[int, int, int]

@@ -1,0 +1,1 @@
+"""Reports, key images, presentation states and carried documents in the window."""

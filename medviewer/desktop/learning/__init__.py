@@ -1,0 +1,1 @@
+"""From corrections to a better model, as far as the window shows it."""

@@ -1,0 +1,1 @@
+"""Segmentations, structures and doses of files, laid over the shown images."""

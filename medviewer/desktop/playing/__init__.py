@@ -1,0 +1,1 @@
+"""Time: what is played, by which clock, and the bar for it."""

@@ -1,0 +1,1 @@
+"""What models say about the shown stack, and the person's verdict."""

@@ -1,0 +1,1 @@
+"""From bytes to stored values, whatever the transfer syntax."""
