@@ -7,6 +7,8 @@ frames are decoded in child processes (`decoding`). Decoding a frame is thread-s
 from __future__ import annotations
 
 import io
+import os
+import stat
 import struct
 import threading
 from collections import OrderedDict
@@ -81,21 +83,32 @@ class _OpenFile:
 class _OpenFiles:
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: OrderedDict[tuple[Path, tuple[int, int]], _OpenFile] = OrderedDict()
+        self._open: OrderedDict[tuple[str, tuple[int, int]], _OpenFile] = OrderedDict()
 
     def get(self, path: Path) -> _OpenFile:
-        key = (path, source.stamp(path))
+        name = str(path)
+        on_disk = _stamp_on_disk(name)  # asked once: a series costs as much in questions to the system as in reading
+        key = (name, source.stamp(path) if on_disk is None else on_disk)
         with self._lock:
             known = self._open.get(key)
             if known is not None:
                 self._open.move_to_end(key)
                 return known
-        opened = _open(path)
+        opened = _open(path) if on_disk is None else _OpenFile(path, path.open("rb"), on_disk[1])
         with self._lock:
             self._open[key] = opened
             while len(self._open) > _KEEP_OPEN:
                 self._open.popitem(last=False)  # closed when the last reader lets go of it
         return opened
+
+
+def _stamp_on_disk(name: str) -> tuple[int, int] | None:
+    """`source.stamp` of a regular file on disk, None for everything else."""
+    try:
+        state = os.stat(name)  # noqa: PTH116 - a Path's own costs more than the question
+    except OSError:
+        return None
+    return (state.st_mtime_ns, state.st_size) if stat.S_ISREG(state.st_mode) else None
 
 
 _FILES = _OpenFiles()

@@ -55,7 +55,7 @@ class Held:
 
     def __init__(self) -> None:
         self._rest = _address_space()
-        self._memory = 0
+        self._memory = self._until = 0
         with contextlib.suppress(ImportError, OSError, ValueError):
             import resource
 
@@ -77,7 +77,10 @@ class Held:
             self._memory = memory
             _lower(resource.RLIMIT_AS, self._rest + memory)
         used = resource.getrusage(resource.RUSAGE_SELF)
-        _lower(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime + seconds + 2.0))
+        until = math.ceil(used.ru_utime + used.ru_stime + seconds + 2.0)
+        if until != self._until:
+            self._until = until
+            _lower(resource.RLIMIT_CPU, until)
 
 
 def _lower(kind: int, soft: int) -> None:

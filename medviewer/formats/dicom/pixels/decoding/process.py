@@ -127,28 +127,28 @@ class DecodingProcess:
         if most > _LARGE and most > _free_memory():
             raise PixelFault("too-large", f"decoding may need {most >> 20} MB of memory, more than there is")
         places = self._make_room(frames)
-        parts: list[bytes] = []
+        asked = 0
         for frame, (start, target, capacity), limit in zip(frames, places, limits, strict=True):
             try:
                 with self._mailbox.view(start, frame.length) as view:
                     frame.fill(view)
             except Exception:
-                if not parts:
+                if not asked:
                     raise
-                break  # those before it are worth decoding; it is asked for again
+                break  # those before it are being decoded; it is asked for again
             request = messages.Request(
                 self._mailbox.size, start, frame.length, target, capacity, limit.memory, limit.seconds, frame.layout
             )
-            parts.append(self._writer.pack(request))
+            self._send(self._writer.pack(request))  # at once: it is decoded while the next one is read
+            asked += 1
         self._watch(Limits(limits[0].memory, _START_SECONDS), token)
         try:
-            self._send(b"".join(parts))
             if not self._is_ready:
                 fault = self._await_start()
                 if fault is not None:
                     yield fault
                     return
-            for frame, place, limit, _ in zip(frames, places, limits, parts, strict=False):
+            for frame, place, limit in zip(frames[:asked], places, limits, strict=False):
                 self._watch(limit, token)
                 try:
                     reply = messages.read_reply(self._replies)

@@ -21,7 +21,7 @@ from medviewer.jobs import CancelToken
 AnyArray = NDArray[np.generic]
 
 #: Frames that one process gets at a time share its mailbox up to so many bytes, and are at most so many.
-_BATCH_BYTES, _BATCH, _SLOW_BATCH = 4 << 20, 8, 2
+_BATCH_BYTES, _BATCH, _SLOW_BATCH = 8 << 20, 16, 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,11 +60,10 @@ def decode_series(
         helper.start()
     left = len(wanted)
     try:
-        while batch := work.next_batch():
-            for _ in work.decode(batch):
-                for told in work.finished():
-                    left -= 1
-                    yield told
+        for _ in work.decode_all():
+            for told in work.finished():
+                left -= 1
+                yield told
         while left:
             for told in work.finished(wait=0.05):
                 left -= 1
@@ -91,9 +90,8 @@ class _Work:
     def help(self) -> None:
         """Decode batches until there are none."""
         try:
-            while batch := self.next_batch():
-                for _ in self.decode(batch):
-                    pass
+            for _ in self.decode_all():
+                pass
         except Cancelled:
             pass
         except Exception as error:  # told in the caller's thread
@@ -137,17 +135,23 @@ class _Work:
         except (PixelFault, SourceFault, OSError) as fault:
             self._done.put((wanted.index, fault))
 
-    def decode(self, batch: list[tuple[Wanted, EncodedFrame]]) -> Iterator[None]:
-        """Decode and store a batch; comes back after each frame."""
-        results = self._processes.decode_some([frame for _, frame in batch], self._token)
-        for (wanted, frame), result in zip(batch, results, strict=True):
-            if isinstance(result, Exception):
-                self._done.put((wanted.index, result))
-            else:
-                if wanted.store is not None and result is not frame.out:
-                    wanted.store(result)
-                self._done.put((wanted.index, None))
-            yield
+    def decode_all(self) -> Iterator[None]:
+        """Decode and store batches until there are none; comes back after each frame."""
+        batch = self.next_batch()
+        while batch:
+            following: list[tuple[Wanted, EncodedFrame]] | None = None
+            results = self._processes.decode_some([frame for _, frame in batch], self._token)
+            for (wanted, frame), result in zip(batch, results, strict=True):
+                if isinstance(result, Exception):
+                    self._done.put((wanted.index, result))
+                else:
+                    if wanted.store is not None and result is not frame.out:
+                        wanted.store(result)
+                    self._done.put((wanted.index, None))
+                if following is None and len(batch) > 1:  # found while the process decodes the others
+                    following = self.next_batch()
+                yield
+            batch = self.next_batch() if following is None else following
 
     def finished(self, wait: float = 0.0) -> Iterator[tuple[int, Fault | None]]:
         """What has been done since the last call; waits up to so many seconds for something."""
