@@ -18,11 +18,15 @@ _MOUSE = (
     ("right click", "menu"),
     ("wheel", "one slice; Shift ten slices (annotating: brush size)"),
     ("Ctrl + wheel", "zoom about the pointer"),
-    ("Alt + wheel", "opacity of the overlay"),
+    ("Alt + wheel", "next time of a 4-D series; else opacity of the overlay"),
     ("Shift + move", "crosshair follows the pointer"),
     ("double click", "this view alone, or back"),
     ("Ctrl while drawing", "the opposite: add becomes erase"),
 )
+
+
+#: The groups of the keys table, side by side.
+_COLUMNS = (("Study", "Slices", "Windows", "Window"), ("Picture", "Suggest"), ("Annotate", "Mouse"))
 
 
 class HelpSheet(QDialog):
@@ -32,26 +36,27 @@ class HelpSheet(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Keys")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.resize(1040, 700)
+        self.resize(1240, 700)
         column = QVBoxLayout(self)
         column.setContentsMargins(16, 14, 16, 12)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         body = QWidget()
-        halves = QHBoxLayout(body)
-        halves.setSpacing(32)
+        columns = QHBoxLayout(body)
+        columns.setContentsMargins(0, 0, 0, 0)
+        columns.setSpacing(24)
         groups: dict[str, list[Binding]] = {}
         for binding in keymap.table:
             groups.setdefault(binding.group, []).append(binding)
-        left, right = QVBoxLayout(), QVBoxLayout()
-        for name, bindings in groups.items():
-            target = left if name in ("Study", "Slices", "Picture", "Windows") else right
-            target.addWidget(_group(name, [(", ".join(b.keys), b.text + _mode(b)) for b in bindings]))
-        right.addWidget(_group("Mouse", list(_MOUSE)))
-        for half in (left, right):
+        for names in _COLUMNS:
+            half = QVBoxLayout()
+            half.setSpacing(6)
+            for name in names:
+                rows = list(_MOUSE) if name == "Mouse" else _rows(groups[name])
+                half.addWidget(_group(name, rows))
             half.addStretch(1)
-            halves.addLayout(half, 1)
+            columns.addLayout(half, 1)
         scroll.setWidget(body)
         column.addWidget(scroll, 1)
         foot = QHBoxLayout()
@@ -65,6 +70,21 @@ class HelpSheet(QDialog):
         column.addLayout(foot)
 
 
+def _rows(bindings: list[Binding]) -> list[tuple[str, str]]:
+    """A line each; the digits that take a segment, all alike, share one."""
+    rows: list[tuple[str, str]] = []
+    digits = [b for b in bindings if b.action.startswith("segment-") and b.keys and b.text == f"segment {b.keys[0]}"]
+    if len(digits) < 9:
+        digits = []  # somebody has changed them: each has its own line
+    for binding in bindings:
+        if binding not in digits:
+            rows.append((", ".join(binding.keys), binding.text + _mode(binding)))
+        elif binding is digits[0]:
+            keys = f"{digits[0].keys[0]} to {digits[-1].keys[0]}"
+            rows.append((keys, f"the segment of that number{_mode(binding)}"))
+    return rows
+
+
 def _mode(binding: Binding) -> str:
     if binding.modes == READ:
         return "  (reading)"
@@ -74,9 +94,9 @@ def _mode(binding: Binding) -> str:
 def _group(name: str, rows: list[tuple[str, str]]) -> QWidget:
     box = QWidget()
     grid = QGridLayout(box)
-    grid.setContentsMargins(0, 0, 0, 10)
-    grid.setHorizontalSpacing(14)
-    grid.setVerticalSpacing(3)
+    grid.setContentsMargins(0, 0, 0, 4)
+    grid.setHorizontalSpacing(10)
+    grid.setVerticalSpacing(2)
     title = QLabel(name)
     title.setFont(ui_font(10, bold=True))
     grid.addWidget(title, 0, 0, 1, 2)
@@ -84,11 +104,11 @@ def _group(name: str, rows: list[tuple[str, str]]) -> QWidget:
         keys = QLabel(key)
         keys.setFont(ui_font(9))
         keys.setStyleSheet(f"color: {tokens().accent};")
-        keys.setFixedWidth(130)
+        keys.setFixedWidth(124)
         what = QLabel(text)
         what.setFont(ui_font(9))
         what.setWordWrap(True)
         grid.addWidget(keys, n, 0, Qt.AlignmentFlag.AlignTop)
-        grid.addWidget(what, n, 1)
+        grid.addWidget(what, n, 1, Qt.AlignmentFlag.AlignTop)
     grid.setColumnStretch(1, 1)
     return box
