@@ -53,6 +53,9 @@ OF_GEOMETRY = frozenset(
     }
 )
 
+#: True of the images, and no fault of theirs: said in plain text, never in amber.
+QUIET = frozenset({"padding", "mosaic"})
+
 _NAMES: dict[str, str] = {
     "missing-slice": "missing images",
     "uneven-spacing": "uneven spacing",

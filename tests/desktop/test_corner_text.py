@@ -14,6 +14,7 @@ from medviewer.desktop.viewport.corner_text import (
     number,
     scale_bar,
     series_lines,
+    sex_text,
     who,
 )
 from medviewer.formats.catalog import StackText
@@ -81,3 +82,8 @@ def test_the_scale_bar_is_a_round_length_that_fits(scale):
     assert length * scale <= 0.35 * 600 + 1e-9
     assert length * scale >= 0.12 * 600
     assert label == (f"{length / 10:g} cm" if length >= 10 else f"{length:g} mm")
+
+
+@pytest.mark.parametrize(("written", "shown"), [("F", "F"), ("m ", "M"), ("O", "O"), ("ÄÐ", ""), ("", "")])
+def test_a_garbled_sex_is_not_shown(written: str, shown: str) -> None:
+    assert sex_text(StackText(patient_sex=written)) == shown

@@ -183,7 +183,7 @@ def test_padding_is_black_however_the_grey_scale_is_turned(qtbot, window, tmp_pa
     for _ in range(2):
         assert brightness(window, 32, 10) == 0 and 100 < brightness(window, 32, 50) < 150
         press(window, Qt.Key.Key_V)
-    assert "padding hidden" in window.grid.views[0].hidden_parts()
+    assert window.grid.views[0].has_padding()
     volume = window.session.volume
     assert auto_window(volume).level - 1 <= 40 <= auto_window(volume).level + 1
     state = ViewState(acquired_plane(), 0, window.session.window, 1.0, (0, 3, 3))

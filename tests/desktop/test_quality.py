@@ -8,12 +8,17 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QLabel, QPushButton
+from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 
 from medviewer.desktop.main_window import MainWindow
-from medviewer.desktop.opening.quality_card import QualitySheet
+from medviewer.desktop.opening.quality_card import QualityMark, QualitySheet
+from medviewer.desktop.theme import tokens
 from medviewer.desktop.tools import TOOLS
+from medviewer.desktop.viewport.corner_text import ViewState, corner_text
 from medviewer.formats import nifti
+from medviewer.formats.catalog import Quality
+from medviewer.volume.plane import acquired_plane
+from medviewer.volume.window import Window
 from tests.formats import samples
 
 
@@ -110,3 +115,22 @@ def test_an_unoriented_volume_can_be_outlined_but_not_asked_about(qtbot, window,
     assert window.actions_table.why_not("tool-brush") is None
     assert "which side is left" in (window.actions_table.why_not("tool-suggest") or "")
     assert window.grid.views[0].axes.edge_letters(window.session.volume.grid) == ("", "", "", "")
+
+
+def test_what_is_no_fault_is_told_without_amber(qtbot) -> None:
+    mosaic = Quality("mosaic", "36 slices lie in each image")
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    mark = QualityMark((mosaic,), parent)
+    assert not mark.isHidden() and mark.text() == "" and tokens().warn not in mark.styleSheet()
+    assert "tiles in one image" in mark.toolTip()
+    loud = QualityMark((mosaic, Quality("burned-in", "the header says so")), parent)
+    assert loud.text() == "1" and tokens().warn in loud.styleSheet()
+
+
+def test_padding_is_a_plain_note_below_the_faults(qtbot, window, tmp_path: Path) -> None:
+    samples.series(tmp_path, samples.along_z(4), size=(40, 36), BurnedInAnnotation="YES")
+    opened(qtbot, window, tmp_path)
+    state = ViewState(acquired_plane(), 0, Window(400, 40), 1.0, padding=True)
+    written = corner_text(window.session.stack, window.session.volume, state)
+    assert written.badges == ("text burned in",) and written.quiet == ("padding hidden",)

@@ -1,4 +1,7 @@
-"""What is wrong with a stack: an amber mark with a number on its card, and a sheet of meanings and images."""
+"""What is wrong with a stack: an amber mark with a number on its card, and a sheet of meanings and images.
+
+What is no fault (padding, a mosaic) is in the sheet too, in plain text; alone it has a dim sign without a number.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollA
 from medviewer.desktop.icons import drawn_icon, has_icons
 from medviewer.desktop.theme import colour, tokens, ui_font
 from medviewer.formats.catalog import Quality, Stack
-from medviewer.formats.quality import sentence, short_words
+from medviewer.formats.quality import QUIET, sentence, short_words
 
 _WIDTH = 420
 #: So many images of a fault get a button of their own.
@@ -35,7 +38,7 @@ def _capital(text: str) -> str:
 
 
 class QualityMark(QToolButton):
-    """Amber sign with the number of faults; hidden where there is none."""
+    """Amber sign with the number of faults, a dim one where none is a fault; hidden where there is nothing to say."""
 
     def __init__(self, faults: Sequence[Quality], parent: QWidget) -> None:
         super().__init__(parent)
@@ -44,12 +47,14 @@ class QualityMark(QToolButton):
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setFont(ui_font(9, bold=True))
         self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.setText(str(len(faults)))
+        loud = sum(fault.code not in QUIET for fault in faults)
+        tone = "warn" if loud else "dim"
+        self.setText(str(loud) if loud else "")
         if has_icons():
-            amber = colour("warn")
-            self.setIcon(drawn_icon("alert-outline", amber, amber, amber, amber))
+            ink = colour(tone)
+            self.setIcon(drawn_icon("alert-outline" if loud else "information-outline", ink, ink, ink, ink))
         self.setStyleSheet(
-            f"QToolButton {{ color: {tokens().warn}; background: transparent; border: none; padding: 0; }}"
+            f"QToolButton {{ color: {getattr(tokens(), tone)}; background: transparent; border: none; padding: 0; }}"
             f"QToolButton:hover, QToolButton:focus {{ background: {tokens().raised}; border-radius: 4px; }}"
         )
         self.setToolTip(faults_tip(faults))
@@ -107,7 +112,7 @@ class QualitySheet(QFrame):
         self.setFixedHeight(min(520, wanted + 56))
 
     def _add(self, column: QVBoxLayout, fault: Quality, can_go: bool) -> None:
-        head = _label(short_words(fault), "warn", bold=True)
+        head = _label(short_words(fault), "text" if fault.code in QUIET else "warn", bold=True)
         column.addWidget(head)
         meaning = sentence(fault.code)
         if meaning:

@@ -27,7 +27,7 @@ from medviewer.desktop.overlays.objects import ObjectRow
 from medviewer.desktop.plain import tip
 from medviewer.desktop.session import Changes, ReadingSession
 from medviewer.desktop.theme import LEFT_WIDTH, colour, tokens, ui_font
-from medviewer.desktop.viewport.corner_text import age_text, date_text, name_text, number
+from medviewer.desktop.viewport.corner_text import age_text, date_text, name_text, number, sex_text
 from medviewer.formats.catalog import Catalog, ObjectFile, Patient, Stack, StackKind, Study
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class SeriesCard(QAbstractButton):
         name = f"\n{stack.name}" if stack.name else ""
         self.setToolTip(tip(f"{series_title(stack)}\n{series_facts(stack)}{name}"))
         self.mark = QualityMark(stack.quality, self)
-        self.mark.move(LEFT_WIDTH - 22 - self.mark.width() - 6, _CARD_HEIGHT - 24)
+        self.mark.move(LEFT_WIDTH - 22 - self.mark.width() - 6, _CARD_HEIGHT - self.mark.height() - 1)
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
 
     def sizeHint(self) -> QSize:
@@ -123,12 +123,10 @@ class SeriesCard(QAbstractButton):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(frame.adjusted(0, 0, -1, -1))
         x, room = frame.right() + 11, self.width() - frame.right() - 17
-        self._line(painter, x, 22, room, series_title(self.stack), ui_font(9, bold=True), colour("text"))
-        self._line(painter, x, 39, room, series_facts(self.stack), ui_font(9), colour("dim"))
-        extra = "  ".join(part for part in (self.stack.name, *self._marks, slice_distance(self.stack)) if part)
-        if self.stack.quality:
-            room -= self.mark.width()
-        self._line(painter, x, 56, room, extra, ui_font(9), colour("dim"))
+        self._line(painter, x, 20, room, series_title(self.stack), ui_font(9, bold=True), colour("text"))
+        self._line(painter, x, 36, room, series_facts(self.stack), ui_font(9), colour("dim"))
+        extra = "  ".join(part for part in (self.stack.name, slice_distance(self.stack), *self._marks) if part)
+        self._line(painter, x, 52, room, extra, ui_font(9), colour("dim"))
 
     @staticmethod
     def _line(painter: QPainter, x: int, base: int, room: int, text: str, font: object, ink: QColor) -> None:
@@ -244,7 +242,7 @@ class SeriesPanel(QWidget):
         facts = (
             ""
             if first is None
-            else " ".join(p for p in (first.text.patient_sex, age_text(first.text.patient_age).removesuffix(" y")) if p)
+            else " ".join(p for p in (sex_text(first.text), age_text(first.text.patient_age).removesuffix(" y")) if p)
         )
         row = QHBoxLayout()
         row.setSpacing(6)

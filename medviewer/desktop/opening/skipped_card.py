@@ -70,7 +70,7 @@ class SkippedCard(QFrame):
         title = f"{len(skipped)} {files} skipped" if skipped else "Read with a warning"
         self._title.setText(title)
         counts = Counter(_REASONS.get(s.code, s.code) for s in skipped).most_common()
-        shown = [f"{n} {reason}" for reason, n in counts[:3]]
+        shown = [f"{n} {'copy' if (reason, n) == ('copies', 1) else reason}" for reason, n in counts[:3]]
         rest = sum(n for _, n in counts[3:])
         lines = [", ".join(shown + ([f"{rest} other"] if rest else []))] if skipped else []
         if warnings:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medviewer.desktop.presets import name_of
-from medviewer.formats.quality import short_words
+from medviewer.formats.quality import QUIET, short_words
 from medviewer.volume.grid import Grid
 from medviewer.volume.plane import PlaneAxes, PlaneName
 from medviewer.volume.volume import Volume
@@ -25,18 +25,19 @@ if TYPE_CHECKING:
 _LONGEST = 40
 
 #: Faults that change nothing in how this picture is read stand in the series list only.
-_NOT_ON_PICTURE = frozenset({"mosaic", "charset-guessed", "private-codec", "mixed-orientation", "mixed-spacing"})
+_NOT_ON_PICTURE = frozenset({"charset-guessed", "private-codec", "mixed-orientation", "mixed-spacing"})
 
 
 @dataclass(frozen=True, slots=True)
 class CornerText:
-    """Lines of the four corners, and the amber badges below the top right one."""
+    """Lines of the four corners; below the top right one the amber badges, then plain notes (`quiet`)."""
 
     top_left: tuple[str, ...] = ()
     top_right: tuple[str, ...] = ()
     bottom_left: tuple[str, ...] = ()
     bottom_right: tuple[str, ...] = ()
     badges: tuple[str, ...] = ()
+    quiet: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class ViewState:
 
     `under_pointer` is what the objects over the images say about that voxel, `colour` the red, green and blue of a
     picture with colours there. `own_window` says that the window is this frame's own; `hides` names what is left out
-    of the picture ("padding hidden", "overlay off").
+    of the picture ("overlay off", "shutter open"), `padding` says that it has some, drawn black.
     """
 
     axes: PlaneAxes
@@ -57,6 +58,7 @@ class ViewState:
     colour: tuple[int, int, int] | None = None
     own_window: bool = False
     hides: tuple[str, ...] = ()
+    padding: bool = False
     notes: tuple[str, ...] = field(default=())
 
 
@@ -98,6 +100,12 @@ def age_text(age: str) -> str:
     return f"{int(digits)} {unit.lower()}" if digits.isdigit() and unit in "YMWD" else age.strip()
 
 
+def sex_text(text: StackText) -> str:
+    """The code of the sex (M, F, O); what else a file writes there is often garbled, and left out."""
+    code = text.patient_sex.strip().upper()[:1]
+    return code if code in "MFO" else ""
+
+
 def _cut(text: str) -> str:
     plain = "".join(ch for ch in text if ch.isprintable()).strip()
     return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 1] + "…"
@@ -105,7 +113,7 @@ def _cut(text: str) -> str:
 
 def who(text: StackText) -> tuple[str, ...]:
     """Top left: name, ID, birth date, sex and age."""
-    person = "  ".join(part for part in (text.patient_sex.strip(), age_text(text.patient_age)) if part)
+    person = "  ".join(part for part in (sex_text(text), age_text(text.patient_age)) if part)
     birth = date_text(text.patient_birth_date)
     name = name_text(text.patient_name)
     if name and text.guessed:
@@ -256,7 +264,7 @@ def badges(stack: Stack | None, volume: Volume) -> tuple[str, ...]:
             label = short_words(quality)
             if quality.code == "lossy" and ":" in stack.text.lossy:
                 label = f"LOSSY {stack.text.lossy.split()[-1]}"
-            if quality.code not in _NOT_ON_PICTURE and label not in found:
+            if quality.code not in _NOT_ON_PICTURE | QUIET and label not in found:
                 found.append(label)
     missing = int(np.count_nonzero(~volume.loaded))
     if missing:
@@ -278,6 +286,7 @@ def corner_text(stack: Stack | None, volume: Volume, state: ViewState, *, brief:
         bottom_left=view_lines(stack, volume, state),
         bottom_right=series_lines(stack, volume, state),
         badges=(*badges(stack, volume), *state.hides),
+        quiet=("padding hidden",) if state.padding else (),
     )
 
 

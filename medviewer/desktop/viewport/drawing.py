@@ -56,8 +56,11 @@ class TextCache:
         picture.fill(Qt.GlobalColor.transparent)
         painter = QPainter(picture)
         painter.setFont(font)
-        painter.setPen(QColor(0, 0, 0, 150))
         base = metrics.ascent() + 1
+        painter.setPen(QColor(0, 0, 0, 70))
+        for dx, dy in ((-2, 0), (2, 0), (0, -2), (0, 2), (-2, -1), (2, -1), (-2, 1), (2, 1)):
+            painter.drawText(QPointF(2 + dx, base + dy), text)
+        painter.setPen(QColor(0, 0, 0, 220))
         for dx, dy in ((-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1), (0, 1), (1, 1)):
             painter.drawText(QPointF(2 + dx, base + dy), text)
         painter.setPen(ink)
@@ -130,6 +133,7 @@ def draw_texts(
         colour=view.colour_at(pointer_kji),
         own_window=session.window_by_frame and session.window.explanation != "auto",
         hides=view.hidden_parts(),
+        padding=view.has_padding(),
     )
     brief = view.brief or width < NARROW
     corners = corner_text(session.stack, volume, state, brief=brief)
@@ -157,6 +161,7 @@ def draw_texts(
     right(corners.top_right[:room], top, ink, dim)
     used = min(len(corners.top_right), room)
     right(corners.badges, top + used * LINE, amber, amber)
+    right(corners.quiet, top + (used + len(corners.badges)) * LINE, dim, dim)
     bottom_left = corners.bottom_left[:room]
     left(bottom_left, height - MARGIN - len(bottom_left) * LINE, ink)
     bottom_right = corners.bottom_right[:room]

@@ -352,12 +352,17 @@ class PlaneViewport(QWidget):
         red, green, blue = (int(sample) for sample in picture[j, i, :3])
         return red, green, blue
 
+    def has_padding(self) -> bool:
+        """True where the shown image has padding, which is drawn black."""
+        volume = self.volume
+        return volume is not None and self._axes.through == 0 and self._source.has_padding(volume, self.position)
+
     def hidden_parts(self) -> tuple[str, ...]:
-        """What is left out of the picture, in words: padding drawn black, overlay planes or shutter switched off."""
+        """What is switched off in the picture, in words: overlay planes, the shutter."""
         session, volume = self._session, self.volume
         if volume is None or self._axes.through != 0:
             return ()
-        words = ["padding hidden"] if self._source.has_padding(volume, self.position) else []
+        words: list[str] = []
         stack = session.stack
         if stack is not None and self.position < len(stack.frames):
             frame = stack.frames[self.position]
