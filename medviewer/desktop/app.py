@@ -24,7 +24,6 @@ from medviewer.desktop.keys import Keymap, load_table
 from medviewer.desktop.logs import start_log, traceback_without_text
 from medviewer.desktop.main_window import MainWindow
 from medviewer.desktop.notice import Notice, accept, is_accepted
-from medviewer.desktop.opening.opener import import_pydicom
 from medviewer.desktop.viewport.view_grid import Layout
 from medviewer.errors import BadInput, MedviewerError
 from medviewer.inference.prompt import Prompt
@@ -92,7 +91,6 @@ def fill_right_column_soon(window: MainWindow, filled: Callable[[], None] = lamb
     """The same, imported on a worker thread first: that takes longer than a window may be deaf."""
 
     def work(_: JobContext) -> None:
-        import_pydicom()
         importlib.import_module("medviewer.desktop.circle")
         forget_leftovers()  # of documents that were handed out by a program that died
 

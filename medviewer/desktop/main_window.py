@@ -28,6 +28,7 @@ from medviewer.desktop.opening.empty_state import EmptyState
 from medviewer.desktop.opening.opener import Opener
 from medviewer.desktop.opening.quality_card import show_sheet
 from medviewer.desktop.opening.series_panel import SeriesCard, SeriesPanel
+from medviewer.desktop.opening.showing import Showing
 from medviewer.desktop.opening.thumbnails import Thumbnails
 from medviewer.desktop.overlays.shown import ObjectOverlays
 from medviewer.desktop.playing.film import Film
@@ -84,14 +85,15 @@ class MainWindow(QMainWindow):
             set_status=self._set_status,
         )
         self.actions_table.refused.connect(lambda reason: self.status.say(reason, "warn"))
-        self.opener = Opener(self.session, self.services, self)
+        self.showing = Showing(self.session, self.services, self)
+        self.opener = Opener(self.session, self.services, self.showing, self)
         self.grid = ViewGrid(self.session, self.services, self.tools)
-        self.grid.source.colour_frame = self.opener.colour_frame
-        self.grid.source.graphics_of = self.opener.graphics_of
-        self.grid.source.supplement = self.opener.supplement
-        self.moments = Moments(self.session, self.opener, self.services)
-        self.film = Film(self.session, self.opener, self.moments)
-        self.moments.changed.connect(lambda: self.grid.set_notes(self.opener.time_note()))
+        self.grid.source.colour_frame = self.showing.frames.colour_frame
+        self.grid.source.graphics_of = self.showing.frames.graphics_of
+        self.grid.source.supplement = self.showing.frames.supplement
+        self.moments = Moments(self.session, self.showing, self.services)
+        self.film = Film(self.session, self.showing, self.moments)
+        self.moments.changed.connect(lambda: self.grid.set_notes(self.showing.time_note()))
         self.thumbnails = Thumbnails(self)
         self._last_tool = self.session.tool
         register_reading_actions(self)
@@ -189,7 +191,7 @@ class MainWindow(QMainWindow):
         if changes.catalog and self._documents is None and catalog is not None and catalog.objects:
             self.documents.open_if_alone()
         if changes.volume:
-            self.grid.set_notes(self.opener.time_note())
+            self.grid.set_notes(self.showing.time_note())
             self._stacked.setCurrentWidget(self._empty if self.session.volume is None else self.grid)
             self._show_layout_state()
             view = self._active_view()
@@ -279,16 +281,16 @@ class MainWindow(QMainWindow):
                 lambda shown: self.series.mark_objects(shown, "documents"),
                 self,
             )
-            self.grid.source.graphics_of = self._documents.presenter.graphics_of(self.opener.graphics_of)
+            self.grid.source.graphics_of = self._documents.presenter.graphics_of(self.showing.frames.graphics_of)
             self.series.refresh_objects()
         return self._documents
 
     def _show_stack_at(self, stack: Stack, time: int) -> None:
-        self.opener.show_stack(stack, time)
+        self.showing.show_stack(stack, time)
         self.series.mark_shown()
 
     def _choose_stack(self, stack: Stack) -> None:
-        self.opener.show_stack(stack)
+        self.showing.show_stack(stack)
         self.series.mark_shown()
 
     def show_series(self, by: int) -> None:
@@ -297,18 +299,18 @@ class MainWindow(QMainWindow):
         if stack is None:
             self.status.say("There is no further series." if by > 0 else "This is the first series.")
         else:
-            self.opener.show_stack(stack)
+            self.showing.show_stack(stack)
 
     def why_no_time(self) -> str | None:
         """Why there is no other time; None for a 4-D series."""
-        whole = self.opener.whole
+        whole = self.showing.whole
         if self.session.volume is None or whole is None:
             return "Open a study first."
         return None if whole.times > 1 else "This series has one time only."
 
     def show_time(self, by: int) -> None:
         """Another time of a 4-D series, at the same place and window."""
-        whole, time = self.opener.whole, self.opener.time + by
+        whole, time = self.showing.whole, self.showing.time + by
         if whole is not None and 0 <= time < whole.times:
             self.film.go(time)
 

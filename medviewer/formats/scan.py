@@ -125,10 +125,14 @@ def scan_files(
 
 @dataclass(slots=True)
 class _Progress:
-    """Tells how far the scan is, now and then with a catalog of what has been found so far."""
+    """Tells how far the scan is, now and then with a catalog of what has been found so far.
+
+    `under_way` counts the files that threads are reading now.
+    """
 
     context: JobContext
     total: int
+    under_way: int = 0
     next_files: int = _PARTIAL_FILES
     next_time: float = field(default_factory=lambda: time.monotonic() + _PARTIAL_SECONDS)
 
@@ -182,14 +186,16 @@ def _read_together(todo: deque[File], found: _Found, request: _Request, progress
     some = [todo.popleft() for _ in range(min(_TOGETHER, len(todo)))]
     size = max(1, min(_CHUNK, len(some) // (2 * _THREADS)))
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="scan") as pool:
-        pending: set[Future[_Found]] = {
-            pool.submit(_read_chunk, some[n : n + size], request, progress.context) for n in range(0, len(some), size)
-        }
+        chunks = [some[n : n + size] for n in range(0, len(some), size)]
+        files_of = {pool.submit(_read_chunk, chunk, request, progress.context): len(chunk) for chunk in chunks}
+        pending: set[Future[_Found]] = set(files_of)
+        progress.under_way = len(some)
         try:
             while pending:
                 finished, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
                 progress.context.check()
                 for future in finished:
+                    progress.under_way -= files_of[future]
                     _add(future.result(), found, todo, progress)
         except Cancelled:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -199,7 +205,7 @@ def _read_together(todo: deque[File], found: _Found, request: _Request, progress
 def _add(result: _Found, found: _Found, todo: deque[File], progress: _Progress) -> None:
     found.add(result)
     todo += [(str(path), None) for path in result.more]
-    progress.total = found.files + len(todo)
+    progress.total = found.files + progress.under_way + len(todo)
     progress.tell(found)
 
 

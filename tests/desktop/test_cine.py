@@ -183,11 +183,11 @@ def test_times_are_flipped_through_and_the_last_one_is_taken(qtbot, window, tmp_
     changes: list[object] = []
     window.session.changed.connect(changes.append)
     window.actions_table.do("play")
-    qtbot.waitUntil(lambda: len(window.moments.volumes) == 4 and window.opener.time == 2, timeout=5000)
+    qtbot.waitUntil(lambda: len(window.moments.volumes) == 4 and window.showing.time == 2, timeout=5000)
     assert not any(c.volume for c in changes)  # nothing was opened or closed while it played
     window.actions_table.do("play")
     qtbot.waitUntil(lambda: any(c.volume for c in changes), timeout=2000)
-    time_shown = window.opener.time
+    time_shown = window.showing.time
     assert window.session.stack.id.endswith(f"-t{time_shown}")
     value = window.session.volume.value_at((2, 5, 7))
     assert value == 100.0 * time_shown + samples.ramp((40, 36), 200)[5, 7]
@@ -200,7 +200,7 @@ def test_the_slider_goes_to_a_time(qtbot, window, tmp_path: Path) -> None:
     opened(qtbot, window, tmp_path)
     bar = bar_of(window)
     bar.slider.setValue(3)
-    qtbot.waitUntil(lambda: window.opener.time == 3, timeout=3000)
+    qtbot.waitUntil(lambda: window.showing.time == 3, timeout=3000)
     qtbot.waitUntil(lambda: window.session.stack.id.endswith("-t3"), timeout=3000)
     assert bar.label.text() == "4 / 4" and window.grid.views[0].notes == ("time 4 / 4",)
 

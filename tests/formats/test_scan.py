@@ -211,10 +211,16 @@ def slow_share(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return readers
 
 
-def test_a_slow_share_is_read_in_several_threads(tmp_path: Path, slow_share: set[str]) -> None:
+def test_a_slow_share_is_read_in_several_threads(
+    tmp_path: Path, slow_share: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan_module, "_PARTIAL_SECONDS", 0.0)
     samples.series(tmp_path, along_z(150))
-    catalog = scan([tmp_path])
+    seen: list[Progress] = []
+    catalog = scan([tmp_path], JobContext(listener=seen.append))
     assert len({name for name in slow_share if name.startswith("scan")}) > 1
+    assert {p.total for p in seen} == {150}, "files under way belong to the whole"
+    assert [p for p in seen if p.partial is not None], "the list so far"
     assert catalog.files == 150 and catalog.skipped == ()
     (stack,) = catalog.stacks()
     assert stack.size_kji == (150, 6, 5) and stack.quality == ()

@@ -16,7 +16,7 @@ from medviewer.desktop.session import Changes, ReadingSession
 from medviewer.formats.catalog import StackKind
 
 if TYPE_CHECKING:
-    from medviewer.desktop.opening.opener import Opener
+    from medviewer.desktop.opening.showing import Showing
     from medviewer.desktop.playing.moments import Moments
 
 #: Times pass at this rate where the file says nothing, pictures a second.
@@ -32,9 +32,9 @@ class Film(QObject):
 
     changed = Signal()
 
-    def __init__(self, session: ReadingSession, opener: Opener, moments: Moments) -> None:
-        super().__init__(opener)
-        self._session, self._opener, self._moments = session, opener, moments
+    def __init__(self, session: ReadingSession, showing: Showing, moments: Moments) -> None:
+        super().__init__(showing)
+        self._session, self._showing, self._moments = session, showing, moments
         self.player = Player(self)
         self.player.changed.connect(self._on_player)
         self._rest = QTimer(self)
@@ -52,7 +52,7 @@ class Film(QObject):
     @property
     def has_times(self) -> bool:
         """True where the film runs through the times of a 4-D stack."""
-        whole = self._opener.whole
+        whole = self._showing.whole
         return whole is not None and whole.times > 1 and not self._is_derived
 
     @property
@@ -63,14 +63,14 @@ class Film(QObject):
     @property
     def is_running(self) -> bool:
         """True where the pictures follow one another in time: then the bar is shown."""
-        whole = self._opener.whole
+        whole = self._showing.whole
         return self._session.volume is not None and whole is not None and (self.has_times or whole.kind in RUNNING)
 
     @property
     def count(self) -> int:
         """How many pictures the film has."""
-        if self.has_times and self._opener.whole is not None:
-            return self._opener.whole.times
+        if self.has_times and self._showing.whole is not None:
+            return self._showing.whole.times
         volume = self._session.volume
         return 1 if volume is None else volume.size_kji[0]
 
@@ -78,12 +78,12 @@ class Film(QObject):
     def position(self) -> int:
         """The shown picture of the film."""
         if self.has_times:
-            return self._opener.time
+            return self._showing.time
         return int(np.rint(self._session.crosshair_kji[0]))
 
     def label(self) -> str:
         """ "3 / 20   b 1000", "12 / 96   1.38 s"."""
-        whole, n = self._opener.whole, self.position
+        whole, n = self._showing.whole, self.position
         words = ""
         if whole is not None and self.has_times and n < len(whole.time_labels):
             words = whole.time_labels[n]
@@ -110,7 +110,7 @@ class Film(QObject):
         if stack is None or not stack.is_colour:
             return True
         ahead = range(n, min(n + 12, self.count))
-        frames = [self._opener.colour_frame(k) for k in ahead]
+        frames = [self._showing.frames.colour_frame(k) for k in ahead]
         return frames[0] is not None
 
     def show(self, n: int) -> None:
@@ -154,8 +154,8 @@ class Film(QObject):
         if not self.has_times or (self.ready(n) and not self._session.annotating):
             self.show(n)
             self._rest.start()
-        elif self._opener.whole is not None:
-            self._opener.show_stack(self._opener.whole, n)
+        elif self._showing.whole is not None:
+            self._showing.show_stack(self._showing.whole, n)
         self.changed.emit()
 
     def _settle(self) -> None:
@@ -165,7 +165,7 @@ class Film(QObject):
     # -- following the session -------------------------------------------------------------------------------------
 
     def _natural_pace(self) -> Pace:
-        whole = self._opener.whole
+        whole = self._showing.whole
         if whole is None:
             return even_pace(1, TIMES_FPS)
         if self.has_times:
@@ -180,7 +180,7 @@ class Film(QObject):
 
     def _on_changes(self, changes: Changes) -> None:
         if changes.volume:
-            whole = self._opener.whole
+            whole = self._showing.whole
             stack = self._session.stack
             now = "" if whole is None or stack is None else f"{whole.id} {stack.derived_from}"
             if now != self._stack_id:

@@ -18,7 +18,7 @@ from medviewer.jobs import JobContext
 from medviewer.volume.volume import Volume
 
 if TYPE_CHECKING:
-    from medviewer.desktop.opening.opener import Opener
+    from medviewer.desktop.opening.showing import Showing
     from medviewer.formats.catalog import Stack
     from medviewer.volume.regular import RegularPlan
 
@@ -27,26 +27,26 @@ TIMES_BYTES = 1_500_000_000
 
 
 class Moments(QObject):
-    """Other times and the upright form of what the opener shows. `changed` fires when one has arrived or is shown."""
+    """Other times and the upright form of the shown stack. `changed` fires when one has arrived or is shown."""
 
     changed = Signal()
 
-    def __init__(self, session: ReadingSession, opener: Opener, services: Services) -> None:
-        super().__init__(opener)
-        self._session, self._opener, self._services = session, opener, services
+    def __init__(self, session: ReadingSession, showing: Showing, services: Services) -> None:
+        super().__init__(showing)
+        self._session, self._showing, self._services = session, showing, services
         self.volumes: dict[int, Volume] = {}
         self._of: Stack | None = None
         self._job: Job | None = None
         self._settled = 0
         self._plan: RegularPlan | None = None
         session.changed.connect(self._on_changes)
-        opener.loaded.connect(self._take_shown)
+        showing.loaded.connect(self._take_shown)
 
     # -- times -----------------------------------------------------------------------------------------------------
 
     def want(self, first: int) -> None:
         """Read the times that are not in memory, those after `first` first."""
-        whole = self._opener.whole
+        whole = self._showing.whole
         if whole is None or whole.times < 2 or self._job is not None:
             return
         wanted = self._next(whole, first)
@@ -80,7 +80,7 @@ class Moments(QObject):
             on_progress=lambda _: self.changed.emit(),
             on_failed=failed,
             on_cancelled=over,
-            wanted=lambda: self._opener.whole is whole,
+            wanted=lambda: self._showing.whole is whole,
             priority=8,
         )
 
@@ -93,48 +93,48 @@ class Moments(QObject):
 
     def flip(self, time: int) -> None:
         """Show a time that is in memory; place, window and marks stay, nothing is opened or saved."""
-        whole, volume = self._opener.whole, self.volumes.get(time)
-        if whole is None or volume is None or time == self._opener.time:
+        whole, volume = self._showing.whole, self.volumes.get(time)
+        if whole is None or volume is None or time == self._showing.time:
             return
-        self._opener.time = time
+        self._showing.time = time
         if whole.is_colour or any(frame.overlays for frame in whole.frames[:1]):
-            self._opener.forget_frames()
+            self._showing.frames.forget()
         self._session.show_moment(whole.at_time(time), volume)
         self.changed.emit()
 
     def settle(self) -> None:
         """The shown time becomes the stack that the window works on."""
-        whole, time = self._opener.whole, self._opener.time
+        whole, time = self._showing.whole, self._showing.time
         volume = self.volumes.get(time)
         if whole is None or volume is None or time == self._settled or self._session.volume is not volume:
             return
         crosshair, window = self._session.crosshair_kji.copy(), self._session.window
-        self._opener.show_ready(whole.at_time(time), volume, window, crosshair)
+        self._showing.show_ready(whole.at_time(time), volume, window, crosshair)
 
     def _on_changes(self, changes: Changes) -> None:
         if not changes.volume:
             return
-        whole = self._opener.whole
+        whole = self._showing.whole
         if whole is not self._of:
             self._of = whole
             self.volumes = {}
             if self._job is not None:
                 self._job.cancel()
                 self._job = None
-        self._settled = self._opener.time
+        self._settled = self._showing.time
         self._take_shown()
 
     def _take_shown(self) -> None:
         """What is shown and whole need not be read again."""
         volume, stack = self._session.volume, self._session.stack
         if volume is not None and stack is not None and not stack.derived_from and bool(volume.loaded.all()):
-            self.volumes[self._opener.time] = volume
+            self.volumes[self._showing.time] = volume
 
     # -- upright ---------------------------------------------------------------------------------------------------
 
     def show_upright(self) -> None:
         """Lay a tilted, gappy or uneven stack upright and show that; it is a stack of its own."""
-        whole, time, volume = self._opener.whole, self._opener.time, self._session.volume
+        whole, time, volume = self._showing.whole, self._showing.time, self._session.volume
         if whole is None or volume is None:
             return
 
@@ -150,9 +150,9 @@ class Moments(QObject):
             from medviewer.volume.regular import to_regular
 
             made, voxels, self._plan = result
-            self._opener.keep(whole.at_time(time).id, volume)
+            self._showing.kept.keep(whole.at_time(time).id, volume)
             place = to_regular(self._plan, self._session.crosshair_kji)
-            self._opener.show_ready(made, voxels, self._session.window, place)
+            self._showing.show_ready(made, voxels, self._session.window, place)
             self.changed.emit()
 
         self._services.jobs.start(
@@ -168,7 +168,7 @@ class Moments(QObject):
         """Back from the upright form to the images as they were acquired, at the same place."""
         from medviewer.volume.regular import from_regular
 
-        whole, plan = self._opener.whole, self._plan
+        whole, plan = self._showing.whole, self._plan
         if whole is not None and plan is not None:
             place = np.asarray(from_regular(plan, self._session.crosshair_kji))
-            self._opener.show_stack(whole, self._opener.time, place)
+            self._showing.show_stack(whole, self._showing.time, place)
