@@ -258,6 +258,35 @@ def test_segmentations_of_pictures_without_geometry_lie_on_the_pictures_they_nam
         read_segments(tmp_path / "y.dcm", replace(flat, slices={}))
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_frame_without_a_place_is_left_out_and_the_others_stay(stack: Stack, tmp_path: Path, turned: bool) -> None:
+    both = two_overlapping()
+    made = write_segmentation(tmp_path / "x.dcm", stack, both, "BINARY", 2)
+    frames = made.PerFrameFunctionalGroupsSequence
+    lost = next(
+        n for n, frame in enumerate(frames) if frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber == 1
+    )
+    height = float(frames[lost].PlanePositionSequence[0].ImagePositionPatient[2])
+    del frames[lost].PlanePositionSequence
+    for frame in frames:
+        frame.DerivationImageSequence = []
+    made.save_as(tmp_path / "y.dcm")
+    target = Target.of(stack)
+    if turned:  # no lattice of the segmentation's: laid by nearest voxel
+        finer = Grid((SIZE[0], 68, 72), (2.5, 0.35, 0.3), GRID.direction, GRID.origin_lps)
+        target = replace(target, size_kji=finer.size_kji, grid=finer)
+    laid = read_segments(tmp_path / "y.dcm", target)
+    assert any(f"frame {lost + 1} says nothing about where it lies" in note for note in laid.notes)
+    k = round((height - GRID.origin_lps[2]) / GRID.spacing_kji[0])
+    rest = both[..., 0] > 0
+    rest[k] = False
+    first, second = (s.whole(target.size_kji) >= INSIDE for s in laid.segments)
+    if turned:
+        assert not first[k].any() and first[1:4].any(axis=(1, 2)).sum() == 2 and second[2:5].any(axis=(1, 2)).all()
+    else:
+        assert np.array_equal(first, rest) and np.array_equal(second, both[..., 1] > 0)
+
+
 def test_strangers_are_refused_with_a_sentence(stack: Stack, tmp_path: Path) -> None:
     made = write_segmentation(tmp_path / "x.dcm", stack, two_overlapping(), "BINARY", 2)
     target = Target.of(stack)

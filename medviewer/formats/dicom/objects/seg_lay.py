@@ -70,7 +70,8 @@ def lay(seg: SegFile, target: Target, context: JobContext | None = None) -> Laid
         patient_id=seg.patient_id,
     )
     notes, refused = list(seg.faults), _undescribed(seg)
-    frames = list(seg.frames)
+    frames = _placed(seg.frames, target)
+    notes += _left_out(seg.frames, frames)
     lattices = _lattices(frames, (seg.rows, seg.columns), target)
     if lattices is None:
         _refuse_uneven(seg, frames)
@@ -273,13 +274,32 @@ def own_target(seg: SegFile) -> Target:
 # -- on the image's own voxels -----------------------------------------------------------------------------------------
 
 
+def _placed(frames: Sequence[SegFrame], target: Target) -> list[SegFrame]:
+    """The frames that can be laid: without those that tell neither a place nor an image of the target."""
+    if target.grid is None:
+        return list(frames)
+    kept = [f for f in frames if f.place is not None or _by_reference(f, target) is not None]
+    return kept or list(frames)
+
+
+def _left_out(frames: Sequence[SegFrame], kept: Sequence[SegFrame]) -> list[str]:
+    lost = sorted({f.index + 1 for f in frames} - {f.index + 1 for f in kept})
+    if not lost:
+        return []
+    shown = ", ".join(map(str, lost[:8])) + (", ..." if len(lost) > 8 else "")
+    if len(lost) == 1:
+        return [f"frame {shown} says nothing about where it lies and is left out"]
+    return [f"{len(lost)} frames say nothing about where they lie and are left out: {shown}"]
+
+
 def _lattices(frames: Sequence[SegFrame], shape: tuple[int, int], target: Target) -> list[_OnLattice | None] | None:
     """Where each frame lies on the image's voxels (None: outside of it); None where one has a lattice of its own."""
     places = [f.place for f in frames if f.place is not None]
     if target.grid is None or len(places) < len(frames):
         named = [_by_reference(f, target) for f in frames]
-        if target.places is not None and len(places) == len(frames) and not all(named):
-            own = [_on_voxels(place, shape, target.places) for place in places]
+        space = target.places if target.grid is None else target.grid
+        if space is not None:
+            own = [None if f.place is None else _on_voxels(f.place, shape, space) for f in frames]
             named = [a or b for a, b in zip(named, own, strict=True)]
         return named
     if not _has_spacing_of(places, target.grid):
