@@ -1,4 +1,4 @@
-"""One view: a cut through the volume with its overlays, drawn by QPainter, and the hand in it.
+"""One view: a cut through the volume with its overlays, drawn by QPainter; `hand` is the pointer in it.
 
 Three layers are kept apart so that each change costs only its own work: the scaled grey picture (made anew for another
 slice, window or zoom), the overlay of the cut (only the touched rectangle is coloured again), and lines and text,
@@ -7,8 +7,7 @@ drawn last. All of it happens in `paintEvent`, so that events that come faster t
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +27,11 @@ from PySide6.QtWidgets import QWidget
 
 from medviewer.desktop.services import Services
 from medviewer.desktop.session import Changes, ReadingSession
-from medviewer.desktop.tool_protocol import Draft, Kind, PlanePosition, Tool, ToolStory, look_of
+from medviewer.desktop.tool_protocol import Draft, Tool, look_of
 from medviewer.desktop.viewport import drawing
 from medviewer.desktop.viewport.base_picture import BasePicture, Wanted
-from medviewer.desktop.viewport.drags import CLICK_PX, DRAGS, Drag, Pointer, pan, zoom
 from medviewer.desktop.viewport.grey import GreySource
+from medviewer.desktop.viewport.hand import Hand
 from medviewer.desktop.viewport.laid_layer import LaidLayer, draw_dose_legend
 from medviewer.desktop.viewport.layers import OverlayLayer
 from medviewer.desktop.viewport.marks_layer import MarksLayer
@@ -41,9 +40,6 @@ from medviewer.desktop.viewport.placing import Placing
 from medviewer.desktop.viewport.wheel import Wheel, turn
 from medviewer.volume.plane import PlaneAxes, PlaneName, acquired_plane, plane_axes
 from medviewer.volume.volume import Volume
-
-#: A right press that ends sooner and nearer than this is a click.
-RIGHT_CLICK_S = 0.4
 
 
 class PlaneViewport(QWidget):
@@ -76,7 +72,7 @@ class PlaneViewport(QWidget):
         self.is_active = False
         self.notes: tuple[str, ...] = ()
         self._session, self._services = session, services
-        self._source, self._tools = source, tools
+        self._source = source
         self._axes = acquired_plane()
         self._area: object = None
         self._placing: Placing | None = None
@@ -86,12 +82,8 @@ class PlaneViewport(QWidget):
         self._laid = LaidLayer()
         self._draft: Draft | None = None
         self._pointer: QPointF | None = None
-        self._drag: Drag | None = None
-        self._drag_button = Qt.MouseButton.NoButton
-        self._story: ToolStory | None = None
-        self._story_position = -1
+        self._hand = Hand(self, tools)
         self._wheel = Wheel()
-        self._press: tuple[QPointF, float] | None = None
         self._texts = drawing.TextCache()
         session.changed.connect(self._on_changes)
         self._take_volume()
@@ -232,13 +224,11 @@ class PlaneViewport(QWidget):
                 self._base.forget()
             self.update()
         if changes.crosshair:
-            if self._story is not None and self.position != self._story_position:
-                self.close_story()
+            self._hand.leave_other_cut()
             self._keep_crosshair_in_sight()
             self.update()
         if changes.tool:
-            if self._story is not None:
-                self.close_story()
+            self._hand.close_story()
             self._choose_cursor()
             self.update()
         if changes.presented:
@@ -332,7 +322,7 @@ class PlaneViewport(QWidget):
         volume = self.volume
         if self._pointer is None or volume is None:
             return None
-        index = self._index_at(self._pointer.x(), self._pointer.y())
+        index = self.index_at(self._pointer.x(), self._pointer.y())
         nearest = np.floor(index + 0.5).astype(int)
         if np.any(nearest < 0) or np.any(nearest >= volume.size_kji):
             return None
@@ -372,7 +362,8 @@ class PlaneViewport(QWidget):
                 words.append("shutter open")
         return tuple(words)
 
-    def _index_at(self, x: float, y: float) -> NDArray[np.float64]:
+    def index_at(self, x: float, y: float) -> NDArray[np.float64]:
+        """The (fractional) voxel index at a screen position."""
         volume = self.volume
         size = (1, 1, 1) if volume is None else volume.size_kji
         row, column = self.placing.to_picture(x, y)
@@ -382,161 +373,35 @@ class PlaneViewport(QWidget):
         """Put the crosshair at a screen position: all linked views follow, this one stays where it is."""
         if self.brief and self._placing is None:
             self._placing = self.placing
-        self._session.move_crosshair(self._index_at(x, y))
-
-    def _plane_position(self, kind: Kind, event: QMouseEvent, *, right: bool = False) -> PlanePosition:
-        where = event.position()
-        held = event.modifiers()
-        row, column = self.placing.to_picture(where.x(), where.y())
-        index = self._index_at(where.x(), where.y())
-        grid = None if self.volume is None else self.volume.grid
-        return PlanePosition(
-            kind=kind,
-            position=self.position,
-            row=row,
-            column=column,
-            index_kji=index,
-            point_lps=None if grid is None else grid.index_to_lps(index),
-            control=bool(held & Qt.KeyboardModifier.ControlModifier),
-            shift=bool(held & Qt.KeyboardModifier.ShiftModifier),
-            alt=bool(held & Qt.KeyboardModifier.AltModifier),
-            right=right,
-        )
-
-    def _pointer_of(self, event: QMouseEvent, released: bool = False) -> Pointer:
-        held = event.modifiers()
-        return Pointer(
-            event.position().x(),
-            event.position().y(),
-            shift=bool(held & Qt.KeyboardModifier.ShiftModifier),
-            control=bool(held & Qt.KeyboardModifier.ControlModifier),
-            released=released,
-        )
+        self._session.move_crosshair(self.index_at(x, y))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Left: the tool; middle: pan; right: zoom, or a menu if it does not move."""
+        """The hand begins something."""
         self.activated.emit()
-        if self.volume is None or self._drag is not None:
-            return
-        button = event.button()
-        self._press = (event.position(), time.monotonic())
-        if button is Qt.MouseButton.LeftButton:
-            tool = self._tools.get(self._session.tool)
-            if tool is not None:
-                self._tool_press(tool, event)
-            else:
-                self._begin_drag(DRAGS.get(self._session.tool, DRAGS["window"]), event)
-        elif button is Qt.MouseButton.MiddleButton:
-            self._begin_drag(pan, event)
-        elif button is Qt.MouseButton.RightButton:
-            self._begin_drag(zoom, event)
-
-    def _begin_drag(self, make: Callable[[PlaneViewport, Pointer], Drag], event: QMouseEvent) -> None:
-        drag = make(self, self._pointer_of(event))
-        self._drag, self._drag_button = drag, event.button()
-        if _ended(lambda: next(drag)):
-            self._drag = None
-
-    def _tool_press(self, tool: Tool, event: QMouseEvent) -> None:
-        if self._story is not None:
-            self._send(self._plane_position(Kind.PRESS, event))
-            return
-        if look_of(tool).colour_is_ai:
-            self.crosshair_to(event.position().x(), event.position().y())  # all planes show what is asked about
-        self._story = tool(self, self._plane_position(Kind.PRESS, event))
-        self._story_position = self.position
-        story = self._story
-        self._guarded(lambda: next(story))
-
-    def _send(self, position: PlanePosition) -> None:
-        story = self._story
-        if story is not None:
-            self._guarded(lambda: story.send(position))
-
-    def _guarded(self, step: Callable[[], object]) -> None:
-        """One step of the story; if it ends or fails, there is no story any more."""
-        story = self._story
-        try:
-            step()
-        except StopIteration:
-            if self._story is story:
-                self._story = None
-        except Exception:
-            if self._story is story:
-                self._story = None
-            raise
-
-    def close_story(self) -> bool:
-        """End a running tool or drag as Esc does; True if there was one."""
-        had = self._story is not None or self._drag is not None
-        story, self._story = self._story, None
-        drag, self._drag = self._drag, None
-        if story is not None:
-            story.close()
-        if drag is not None:
-            drag.close()
-        return had
-
-    def send_key(self, key: str) -> bool:
-        """Give a key ("Return", "Backspace") to a story that is still alive; True if there was one."""
-        if self._story is None:
-            return False
-        where = self._pointer if self._pointer is not None else QPointF(self.width() / 2, self.height() / 2)
-        row, column = self.placing.to_picture(where.x(), where.y())
-        index = self._index_at(where.x(), where.y())
-        grid = None if self.volume is None else self.volume.grid
-        point = None if grid is None else grid.index_to_lps(index)
-        self._send(PlanePosition(Kind.KEY, self.position, row, column, index, point, key=key))
-        return True
+        self._hand.press(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Drags and tools go on; else the value under the pointer is shown."""
+        """What the hand does goes on; the value under the pointer is shown."""
         self._move_pointer(event.position())
-        if self._drag is not None:
-            drag = self._drag
-            if _ended(lambda: drag.send(self._pointer_of(event))):
-                self._drag = None
-        elif self._story is not None:
-            self._send(self._plane_position(Kind.MOVE, event))
-        elif (
-            event.modifiers() & Qt.KeyboardModifier.ShiftModifier
-            and not event.buttons()
-            and not self._session.annotating
-        ):
-            self.crosshair_to(event.position().x(), event.position().y())
+        self._hand.move(event)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """The story's end, or a menu after a right click that did not move."""
-        press, self._press = self._press, None
-        if self._drag is not None and event.button() is self._drag_button:
-            drag, self._drag = self._drag, None
-            _ended(lambda: drag.send(self._pointer_of(event, released=True)))
-            drag.close()
-            if event.button() is Qt.MouseButton.RightButton and press is not None:
-                near = (event.position() - press[0]).manhattanLength() < CLICK_PX
-                if near and time.monotonic() - press[1] < RIGHT_CLICK_S:
-                    self._right_click(event)
-        elif self._story is not None and event.button() is Qt.MouseButton.LeftButton:
-            self._send(self._plane_position(Kind.RELEASE, event))
-
-    def _right_click(self, event: QMouseEvent) -> None:
-        tool = self._tools.get(self._session.tool)
-        if tool is not None and look_of(tool).colour_is_ai:
-            story = tool(self, self._plane_position(Kind.PRESS, event, right=True))
-            self._story, self._story_position = story, self.position
-            self._guarded(lambda: next(story))
-            self._send(self._plane_position(Kind.RELEASE, event, right=True))
-            return
-        self.menu_wanted.emit(event.globalPosition().toPoint())
+        """What the hand does ends."""
+        self._hand.release(event)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         """A running shape ends; else this view alone, or back."""
-        if self._story is not None:
-            self._send(self._plane_position(Kind.DOUBLE, event))
-        elif event.button() is Qt.MouseButton.LeftButton and self._session.tool not in self._tools:
+        if self._hand.double_click(event):
             self.double_clicked.emit()
-        else:
-            self.mousePressEvent(event)
+
+    def close_story(self) -> bool:
+        """End a running tool or drag as Esc does; True if there was one."""
+        return self._hand.close()
+
+    def send_key(self, key: str) -> bool:
+        """Give a key ("Return", "Backspace") to a tool that runs; True if there was one."""
+        where = self._pointer if self._pointer is not None else QPointF(self.width() / 2, self.height() / 2)
+        return self._hand.key(key, where)
 
     def _move_pointer(self, where: QPointF | None) -> None:
         before, self._pointer = self._pointer, where
@@ -572,7 +437,7 @@ class PlaneViewport(QWidget):
             self.update()
 
     def _choose_cursor(self) -> None:
-        tool = self._tools.get(self._session.tool)
+        tool = self._hand.tool
         shapes = {
             "pan": Qt.CursorShape.OpenHandCursor,
             "zoom": Qt.CursorShape.SizeVerCursor,
@@ -587,7 +452,7 @@ class PlaneViewport(QWidget):
 
     def tool_look(self) -> str | None:
         """How the session's tool draws its cursor; None for the tools of read mode."""
-        tool = self._tools.get(self._session.tool)
+        tool = self._hand.tool
         return None if tool is None else look_of(tool).cursor
 
     def screen_transform(self) -> QTransform:
@@ -606,12 +471,3 @@ class PlaneViewport(QWidget):
         """End what runs."""
         self.close_story()
         super().closeEvent(event)
-
-
-def _ended(step: Callable[[], object]) -> bool:
-    """Do one step of a drag; True if the drag is over."""
-    try:
-        step()
-    except StopIteration:
-        return True
-    return False
