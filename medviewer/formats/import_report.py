@@ -23,7 +23,7 @@ HEADINGS: dict[str, str] = {
     "truncated": "Cut short",
     "no-pixels": "Without pixels",
     "no-codec": "No decoder for them",
-    "bad-header": "Contradict themselves",
+    "bad-header": "Headers that contradict themselves",
     "bad-pixels": "Damaged pixels",
     "bad-rescale": "Values without a scale",
     "unsupported": "Of a kind that is not read",

@@ -166,11 +166,13 @@ def test_a_cine_plays_with_its_key_and_stops_where_it_is(qtbot, window, tmp_path
     opened(qtbot, window, tmp_path)
     bar = bar_of(window)
     assert bar.rate.value() == 50.0
+    wide = bar.slider.width()
     seen: list[int] = []
     window.film.player.shown.connect(seen.append)
     QTest.keyClick(window, Qt.Key.Key_C)
     qtbot.waitUntil(lambda: len(set(seen)) >= 6, timeout=3000)
     assert window.film.player.playing and bar.real.text()
+    assert bar.slider.width() == wide  # what is told of the pace has its place from the start
     QTest.keyClick(window, Qt.Key.Key_C)
     assert not window.film.player.playing
     assert int(window.session.crosshair_kji[0]) == seen[-1] == bar.slider.value()

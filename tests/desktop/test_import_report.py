@@ -6,13 +6,17 @@ import csv
 import threading
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication, QPushButton
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 
 from medviewer.desktop.main_window import MainWindow
 from medviewer.desktop.opening.import_report import ImportReportDialog
+from medviewer.desktop.opening.skipped_card import SkippedCard
+from medviewer.desktop.theme import tokens
+from medviewer.formats.catalog import Skipped
 from tests.formats import samples
 from tests.formats.hostile_files import directory_file
 from tests.formats.samples import along_z
@@ -217,3 +221,18 @@ def test_one_bad_picture_in_the_middle_does_not_cost_the_others(qtbot, window, t
     qtbot.waitUntil(lambda: "picture" in window.banner.text, timeout=5000)
     assert window.session.volume.loaded.tolist() == [True, True, True, False, True, True, True]
     assert window._stacked.currentWidget() is window.grid
+
+
+def test_a_text_file_beside_the_images_is_no_alarm_a_damaged_picture_is(qtbot) -> None:
+    card = SkippedCard()
+    qtbot.addWidget(card)
+    title = card.findChildren(QLabel)[0]
+    readme = Skipped(Path("README.md"), "not DICOM (looks like text)", "not-dicom")
+    copy = Skipped(Path("a.dcm"), "a copy of b.dcm", "duplicate-uid")
+    card.show_skipped((readme, copy))
+    assert title.text() == "2 files skipped" and tokens().warn not in title.styleSheet()
+    assert "1 not DICOM, 1 copy" in card.accessibleName()
+    card.show_skipped((readme, Skipped(Path("c.dcm"), "cut short", "truncated")))
+    assert tokens().warn in title.styleSheet()
+    card.show_skipped((readme,), ("two patients share a series UID",))
+    assert tokens().warn in title.styleSheet()

@@ -64,6 +64,7 @@ class ImportReportDialog(QDialog):
         self.tree.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.tree.setStyleSheet(
             f"QTreeWidget {{ background: {tokens().panel}; border: 1px solid {tokens().line}; border-radius: 6px; }}"
+            "QTreeWidget::item { padding: 1px 0; }"
             f"QHeaderView::section {{ background: {tokens().raised}; color: {tokens().dim}; border: none;"
             " padding: 4px 8px; }"
         )
@@ -164,7 +165,7 @@ def _heading(text: str, count: int, ink: str) -> QTreeWidgetItem:
 
 
 def _group_item(group: Group, root: Path) -> QTreeWidgetItem:
-    heading = _heading(group.heading, len(group.files), "dim" if group.code == "duplicate-uid" else "warn")
+    heading = _heading(group.heading, len(group.files), "dim" if group.code == "duplicate-uid" else "text")
     for skip in group.files[:SHOWN]:
         short = skip.path.relative_to(root) if skip.path.is_relative_to(root) and skip.path != root else skip.path
         item = QTreeWidgetItem([one_line(str(short)), skip.reason])

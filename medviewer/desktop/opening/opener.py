@@ -17,6 +17,7 @@ from PySide6.QtCore import QObject, Signal
 from medviewer.desktop import recent
 from medviewer.desktop.jobs import Job
 from medviewer.desktop.opening.showing import Showing
+from medviewer.desktop.opening.skipped_card import is_loss
 from medviewer.desktop.services import Services
 from medviewer.desktop.session import ReadingSession
 from medviewer.jobs import JobContext, Progress
@@ -83,8 +84,7 @@ class Opener(QObject):
             self._scan = None
             self._showing.kept.clear()
             self._session.set_catalog(catalog)
-            missing = report.skipped - report.copies
-            said = f"{report.summary}.", "warn" if missing or report.warnings else "plain"
+            said = f"{report.summary}.", "warn" if report.warnings or is_loss(catalog.skipped) else "plain"
             if listed and self._showing.wanted is not before:  # a person chose one from the list so far
                 self._remember(chosen)
                 self._services.say(*said)
@@ -197,7 +197,9 @@ def _look_through(paths: Sequence[Path], context: JobContext) -> tuple[Catalog, 
 def _nothing(catalog: Catalog, paths: Sequence[Path]) -> str:
     where = paths[0].name if len(paths) == 1 else "these paths"
     if catalog.objects:
-        return f"{where} holds {len(catalog.objects)} DICOM objects but no pictures; open the images' folder with them."
+        count = len(catalog.objects)
+        what, them = ("one DICOM object", "it") if count == 1 else (f"{count} DICOM objects", "them")
+        return f"{where} holds {what} but no pictures; open the images' folder with {them}."
     if catalog.skipped:
         first = catalog.skipped[0]
         return f"Nothing in {where} can be shown: {first.path.name} is {first.reason}" + (

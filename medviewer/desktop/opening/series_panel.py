@@ -63,12 +63,11 @@ def slice_distance(stack: Stack) -> str:
 
 
 class SeriesCard(QAbstractButton):
-    """One stack: thumbnail and two lines, badges below; the shown one is tinted in the hand's colour."""
+    """One stack: thumbnail and three lines, the mark of its faults; the shown one is tinted in the hand's colour."""
 
-    def __init__(self, stack: Stack, marks: tuple[str, ...], parent: QWidget | None = None) -> None:
+    def __init__(self, stack: Stack, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.stack = stack
-        self._marks = marks
         self._thumbnail: QPixmap | None = None
         self._hovered = False
         self.setCheckable(True)
@@ -125,7 +124,7 @@ class SeriesCard(QAbstractButton):
         x, room = frame.right() + 11, self.width() - frame.right() - 17
         self._line(painter, x, 20, room, series_title(self.stack), ui_font(9, bold=True), colour("text"))
         self._line(painter, x, 36, room, series_facts(self.stack), ui_font(9), colour("dim"))
-        extra = "  ".join(part for part in (self.stack.name, slice_distance(self.stack), *self._marks) if part)
+        extra = "  ".join(part for part in (self.stack.name, slice_distance(self.stack)) if part)
         self._line(painter, x, 52, room, extra, ui_font(9), colour("dim"))
 
     @staticmethod
@@ -268,16 +267,15 @@ class SeriesPanel(QWidget):
             column.addWidget(ElidedLabel(line, ui_font(9), "dim"))
         column.addSpacing(4)
         for series in study.series:
-            under = objects.of_series(series, catalog)
-            self._add_series(column, series, tuple(dict.fromkeys(o.kind for o in under)))
-            for found in under:
+            self._add_series(column, series)
+            for found in objects.of_series(series, catalog):
                 self._add_object(column, found)
         for found in objects.of_study(study, catalog):
             self._add_object(column, found)
 
-    def _add_series(self, column: QVBoxLayout, series: Series, kinds: tuple[str, ...]) -> None:
+    def _add_series(self, column: QVBoxLayout, series: Series) -> None:
         for stack in series.stacks:
-            card = SeriesCard(stack, kinds)
+            card = SeriesCard(stack)
             card.mark.clicked.connect(lambda _=False, card=card: self.quality_wanted.emit(card))
             card.clicked.connect(lambda _=False, stack=stack: self.stack_chosen.emit(stack))
             self.cards.append(card)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent
@@ -31,6 +32,15 @@ _REASONS = {
 }
 
 
+#: Nothing of the study is lost by these: text files beside the images, copies of what is shown.
+_HARMLESS = frozenset({"not-dicom", "duplicate-uid"})
+
+
+def is_loss(skipped: Iterable[Skipped]) -> bool:
+    """Whether one of them may be a picture that somebody misses."""
+    return any(skip.code not in _HARMLESS for skip in skipped)
+
+
 class SkippedCard(QFrame):
     """Counts by reason; hidden where nothing was skipped. `wanted` asks for the report."""
 
@@ -51,7 +61,6 @@ class SkippedCard(QFrame):
         column.setSpacing(4)
         self._title = QLabel()
         self._title.setFont(ui_font(9, bold=True))
-        self._title.setStyleSheet(f"color: {tokens().warn};")
         self._reasons = QLabel()
         self._reasons.setFont(ui_font(9))
         self._reasons.setWordWrap(True)
@@ -69,6 +78,8 @@ class SkippedCard(QFrame):
         files = "file" if len(skipped) == 1 else "files"
         title = f"{len(skipped)} {files} skipped" if skipped else "Read with a warning"
         self._title.setText(title)
+        tone = tokens().warn if warnings or is_loss(skipped) else tokens().text
+        self._title.setStyleSheet(f"color: {tone};")
         counts = Counter(_REASONS.get(s.code, s.code) for s in skipped).most_common()
         shown = [f"{n} {'copy' if (reason, n) == ('copies', 1) else reason}" for reason, n in counts[:3]]
         rest = sum(n for _, n in counts[3:])

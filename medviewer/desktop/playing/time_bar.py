@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from PySide6.QtCore import QPoint, QSize, Qt
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QSlider, QToolButton, QWidget
@@ -16,6 +18,8 @@ from medviewer.desktop.theme import colour, icon, tokens, ui_font
 _HEIGHT = 40
 #: A narrower bar does not tell the shown rate.
 _WIDE = 520
+#: Room for "30.0 fps, 12 left out".
+_RATE_WIDTH = 140
 
 
 class FilmSlider(QSlider):
@@ -111,7 +115,7 @@ class TimeBar(QWidget):
         self.rate.valueChanged.connect(film.set_fps)
         self.real = QLabel()
         self.real.setFont(ui_font(9))
-        self.real.setMinimumWidth(100)
+        self.real.setFixedWidth(_RATE_WIDTH)
         self.real.setToolTip("Pictures a second that were really shown, and how many were left out to keep the pace")
         row = QHBoxLayout(self)
         row.setContentsMargins(8, 0, 12, 0)
@@ -167,6 +171,8 @@ class TimeBar(QWidget):
         for widget in (self.slider, self.rate):
             widget.blockSignals(False)
         self.label.setText(film.label())
+        widest = re.sub(r"\d", "0", re.sub(r"^\d+", str(film.count), film.label()))
+        self.label.setMinimumWidth(max(64, self.label.fontMetrics().horizontalAdvance(widest) + 4))
         self.slider.setAccessibleDescription(film.label())
         self.label.setToolTip(film.label())
         self._show_rate()
@@ -183,5 +189,5 @@ class TimeBar(QWidget):
             if shown < 0.9 * player.pace.fps:
                 tone = tokens().warn
         self.real.setText(text)
-        self.real.setVisible(bool(text) and self.width() >= _WIDE)
+        self.real.setVisible(self.width() >= _WIDE)  # empty, it keeps its place: the slider must not jump
         self.real.setStyleSheet(f"color: {tone};")
