@@ -11,7 +11,7 @@ import pytest
 from PySide6.QtCore import QPoint, Qt, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QLabel
 from reading import a_volume
 
 from medviewer.desktop.documents import private_files
@@ -190,6 +190,25 @@ def test_a_report_alone_says_that_its_images_are_missing(qtbot, study):
     qtbot.waitUntil(lambda: window.session.catalog is not None, timeout=10_000)
     qtbot.waitUntil(lambda: "not among the open files" in shown_text(window), timeout=5000)
     assert window.documents.panel.shown.targets == frozenset()
+    window.close()
+
+
+def test_a_report_of_another_patient_over_these_images_is_told(qtbot, study, tmp_path):
+    for path in sorted(study.iterdir()):
+        if path.name.startswith(("ko", "ps", "pdf")):
+            continue
+        data = pydicom.dcmread(path)
+        if path.name == "sr.dcm":
+            data.PatientName, data.PatientID = "Other^Ben", "T-2"
+        data.save_as(tmp_path / path.name)
+    window = MainWindow()
+    qtbot.addWidget(window)
+    window.show()
+    window.open_paths([tmp_path])
+    qtbot.waitUntil(lambda: bool(window.series.rows), timeout=10_000)
+    click_row(qtbot, window, "SR")
+    words = "Another patient: the SR names Other Ben, the images Test Anna."
+    qtbot.waitUntil(lambda: any(words in label.text() for label in window.status.findChildren(QLabel)), timeout=5000)
     window.close()
 
 

@@ -21,9 +21,11 @@ from medviewer.desktop.documents.document import (
     speaks_of,
 )
 from medviewer.desktop.documents.presenter import Presenter
+from medviewer.desktop.overlays.objects import of_another_patient
 from medviewer.desktop.panels.document import DocumentPanel, DocumentView, State
 from medviewer.desktop.services import Services
 from medviewer.desktop.session import Changes, ReadingSession
+from medviewer.desktop.viewport.corner_text import name_text
 from medviewer.desktop.viewport.marks import Frames, Mark, label_of, place_of
 from medviewer.formats.catalog import ObjectFile, Stack
 from medviewer.formats.dicom.objects.document import ImageReference
@@ -102,6 +104,10 @@ class Documents(QObject):
                 self._lead_there(opened)
                 self._redraw()
             self._show_panel(opened)
+            whose = None if catalog is None else of_another_patient(found, catalog)
+            if whose is not None:
+                named, shown = name_text(found.patient) or found.patient_id, name_text(whose.name) or whose.id
+                self._services.say(f"Another patient: the {found.kind} names {named}, the images {shown}.", "warn")
 
         def failed(sentence: str) -> None:
             title = TITLES.get(found.kind, found.kind)

@@ -52,6 +52,15 @@ def home_of(found: ObjectFile, catalog: Catalog) -> str:
     )
 
 
+def of_another_patient(found: ObjectFile, catalog: Catalog) -> Patient | None:
+    """The patient whose images an object refers to, where the object itself names another one; else None."""
+    home = home_of(found, catalog)
+    for patient in catalog.patients if home else ():
+        if any(one.uid == home for study in patient.studies for one in study.series):
+            return None if _is_of(found, patient) else patient
+    return None
+
+
 def of_series(series: Series, catalog: Catalog) -> tuple[ObjectFile, ...]:
     """The objects listed under a series."""
     return tuple(o for o in listed(catalog) if home_of(o, catalog) == series.uid)
