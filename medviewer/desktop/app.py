@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -222,8 +222,3 @@ def _place(window: MainWindow, app: QApplication, wish: Wish) -> None:
     window.resize(width, height)
     if wish.size is None and (room.width() <= 1680 or room.height() <= 1020) and app.platformName() != "offscreen":
         window.showMaximized()
-
-
-def open_window(paths: Sequence[Path]) -> int:
-    """The window with these paths."""
-    return run_window(Wish(tuple(paths)))

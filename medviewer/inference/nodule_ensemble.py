@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from medviewer.inference.nets import nets_of
-from medviewer.inference.networks.nodule_cnn import ORDINAL, NoduleNet
+from medviewer.inference.networks.nodule_cnn import NoduleNet
 from medviewer.inference.nodule_patch import PIXEL_MM, SIZE, SLICES
 from medviewer.inference.package import ModelPackage
 
@@ -101,11 +101,6 @@ class NoduleEnsemble:
             }
             sums = {name: seen[name] + sums[name] if sums else seen[name] for name in seen}
         return {name: (total / len(views)).float().cpu().numpy() for name, total in sums.items()}
-
-
-def rating_index(name: str) -> int:
-    """Place of a rating in `ORDINAL`."""
-    return ORDINAL.index(name)
 
 
 def load_ensemble(package: ModelPackage, device: str = "cpu") -> NoduleEnsemble:

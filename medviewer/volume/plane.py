@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medviewer.volume.grid import Grid, orientation_letters
-from medviewer.volume.volume import Volume
 
 
 class PlaneName(StrEnum):
@@ -172,8 +171,3 @@ def nearest_plane(grid: Grid | None) -> PlaneName:
         return PlaneName.ACQUIRED
     normal = np.cross(grid.axis_i, grid.axis_j)
     return (PlaneName.SAGITTAL, PlaneName.CORONAL, PlaneName.AXIAL)[int(np.argmax(np.abs(normal)))]
-
-
-def stored_cut(volume: Volume, axes: PlaneAxes, position: int) -> NDArray[np.generic]:
-    """The stored values `[down, right]` of one cut: a view into the volume."""
-    return axes.cut(volume.voxels, position)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PySide6.QtCore import QPointF, Qt
 
-from medviewer.desktop.annotating.contours import bounding_box, outlines
+from medviewer.desktop.viewport.contours import bounding_box, outlines
 from medviewer.desktop.viewport.overlay import path_of
 
 masks = arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9)))

@@ -7,7 +7,7 @@ import pytest
 from PySide6.QtGui import QPainterPath
 from pytestqt.qtbot import QtBot
 
-from medviewer.desktop.annotating.contours import outlines
+from medviewer.desktop.viewport.contours import outlines
 from medviewer.desktop.viewport.level_lines import level_lines, mask_lines, path_of_pieces
 
 

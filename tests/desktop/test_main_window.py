@@ -176,7 +176,8 @@ def test_the_help_sheet_lists_every_action(qtbot, window):
     sheet = HelpSheet(window.keymap)
     qtbot.addWidget(sheet)
     texts = " ".join(label.text() for label in sheet.findChildren(QLabel))
-    assert all(binding.text in texts for binding in window.keymap.table)
+    own_line = [b.text for b in window.keymap.table if not b.action.startswith("segment-")]
+    assert [text for text in own_line if text not in texts] == [] and "the segment of that number" in texts
 
 
 def test_every_button_says_its_key(window):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QCheckBox, QFrame, QScrollArea, QSlider, QToolButton, QVBoxLayout, QWidget
 
 from medviewer.desktop.overlays.laid import LaidObject
-from medviewer.desktop.panels.parts import STEP, Card, ElidedLabel, button, hairline, label, row
+from medviewer.desktop.panels.parts import STEP, Card, ElidedLabel, Swatch, button, hairline, label, row
 from medviewer.desktop.plain import tip
 from medviewer.desktop.theme import icon
 
@@ -143,7 +142,7 @@ class PartLine(QFrame):
         self.setObjectName("segmentLine")
         self.setFixedHeight(_LINE_HEIGHT)
         self._index, self._name, self._is_shown = index, name, True
-        self._swatch = _Swatch(rgb)
+        self._swatch = Swatch(rgb)
         line = row(self._swatch)
         line.setContentsMargins(STEP, 0, 0, 0)
         line.addWidget(ElidedLabel(name), 1)
@@ -164,26 +163,6 @@ class PartLine(QFrame):
     def toggle(self) -> None:
         """Ask for the other state."""
         self.shown.emit(self._index, not self._is_shown)
-
-
-class _Swatch(QWidget):
-    """A colour as a filled square with a solid edge."""
-
-    def __init__(self, rgb: tuple[int, int, int]) -> None:
-        super().__init__()
-        self._rgb = rgb
-        self.setFixedSize(14, 14)
-
-    def paintEvent(self, _event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        edge = QColor(*self._rgb)
-        fill = QColor(edge)
-        fill.setAlphaF(0.35)
-        painter.setPen(edge)
-        painter.setBrush(fill)
-        painter.drawRoundedRect(self.rect().adjusted(1, 1, -2, -2), 2, 2)
-        painter.end()
 
 
 def _tool(name: str, tip: str, on_click: object) -> QToolButton:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from medviewer.desktop.theme import colour
@@ -13,8 +13,6 @@ from medviewer.desktop.theme import colour
 #: Padding inside a card and the step of the grid that everything sits on, in device-independent pixels.
 CARD_PADDING = 12
 STEP = 4
-#: Width of the right column.
-COLUMN_WIDTH = 372
 
 
 def label(text: str = "", role: str = "", *, wrap: bool = False, parent: QWidget | None = None) -> QLabel:
@@ -134,9 +132,26 @@ class Card(QFrame):
         else:
             self._column.addWidget(item)
 
-    def add_gap(self, pixels: int) -> None:
-        """Empty room below what is there."""
-        self._column.addSpacing(pixels)
+
+class Swatch(QWidget):
+    """The colour of a segment: a filled square with a solid edge; black until `rgb` is set."""
+
+    def __init__(self, rgb: tuple[int, int, int] = (0, 0, 0)) -> None:
+        super().__init__()
+        self.rgb = rgb
+        self.setFixedSize(14, 14)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Draw the square."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        edge = QColor(*self.rgb)
+        fill = QColor(edge)
+        fill.setAlphaF(0.35)
+        painter.setPen(edge)
+        painter.setBrush(fill)
+        painter.drawRoundedRect(self.rect().adjusted(1, 1, -2, -2), 2, 2)
+        painter.end()
 
 
 class ScaleLine(QWidget):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QFrame, QLineEdit, QStackedLayout, QToolButton, QVBoxLayout, QWidget
 
-from medviewer.desktop.panels.parts import STEP, Card, ElidedLabel, FirstStep, button, label, row, set_role
+from medviewer.desktop.panels.parts import STEP, Card, ElidedLabel, FirstStep, Swatch, button, label, row, set_role
 from medviewer.desktop.theme import icon
 
 
@@ -75,26 +75,6 @@ def volume_text(volume_ml: float | None) -> str:
     return f"{volume_ml:.{digits}f} ml"
 
 
-class _Swatch(QWidget):
-    """The colour of a segment: a filled square with a solid edge."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rgb = (0, 0, 0)
-        self.setFixedSize(14, 14)
-
-    def paintEvent(self, _event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        edge = QColor(*self.rgb)
-        fill = QColor(edge)
-        fill.setAlphaF(0.35)
-        painter.setPen(edge)
-        painter.setBrush(fill)
-        painter.drawRoundedRect(self.rect().adjusted(1, 1, -2, -2), 2, 2)
-        painter.end()
-
-
 class _Line(QFrame):
     """One segment: swatch, name over code, volume, eye."""
 
@@ -106,7 +86,7 @@ class _Line(QFrame):
         super().__init__()
         self.setObjectName("segmentLine")
         self._segment: SegmentView | None = None
-        self._swatch = _Swatch()
+        self._swatch = Swatch()
         self._name = ElidedLabel("", "")
         self._editor = QLineEdit()
         self._editor.setFixedHeight(22)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRect, QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QImage, QPainter, QPen, QPixmap, QPolygonF, QTransform
+from PySide6.QtGui import QColor, QFontMetrics, QImage, QPainter, QPen, QPixmap, QPolygonF, QTransform
 
 from medviewer.desktop.overlays.laid import words_at
 from medviewer.desktop.session import ReadingSession
@@ -293,8 +293,3 @@ def draw_draft(painter: QPainter, draft: Draft, placing: Placing, session: Readi
         else:
             painter.drawPolyline(points)
     painter.restore()
-
-
-def default_font() -> QFont:
-    """The font of the picture's text."""
-    return ui_font(9)

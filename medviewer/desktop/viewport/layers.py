@@ -6,9 +6,9 @@ import numpy as np
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QPen
 
-from medviewer.desktop.annotating.contours import outlines
 from medviewer.desktop.session import ReadingSession
 from medviewer.desktop.theme import colour
+from medviewer.desktop.viewport.contours import outlines
 from medviewer.desktop.viewport.overlay import OverlayPicture, crop_in_cut, palette, path_of, premultiplied
 from medviewer.desktop.viewport.placing import Placing
 from medviewer.volume.plane import PlaneAxes

@@ -13,17 +13,12 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QByteArray, QDataStream
 from PySide6.QtGui import QPainterPath
 
-#: For each pattern of corners (bits: 1 top left, 2 top right, 4 bottom right, 8 bottom left) the pieces from edge to
-#: edge (0 top, 1 right, 2 bottom, 3 left). In the two saddles what is inside is kept apart.
-_PIECES: dict[int, tuple[tuple[int, int], ...]] = {
-    1: ((3, 0),), 2: ((0, 1),), 3: ((3, 1),), 4: ((1, 2),), 5: ((3, 0), (1, 2)), 6: ((0, 2),), 7: ((3, 2),),
-    8: ((2, 3),), 9: ((2, 0),), 10: ((0, 1), (2, 3)), 11: ((2, 1),), 12: ((1, 3),), 13: ((1, 0),), 14: ((0, 3),),
-}  # fmt: skip
+from medviewer.desktop.viewport.contours import PIECES, corner_patterns
 
-#: The same for masks, whose lines cross edges in their middles: `[pattern, first or second, end, (row, column)]`.
+#: `PIECES` for masks, whose lines cross edges in their middles: `[pattern, first or second, end, (row, column)]`.
 _MIDDLES = np.array([[0.0, 0.5], [0.5, 1.0], [1.0, 0.5], [0.5, 0.0]])
 _HALVES = np.zeros((16, 2, 2, 2))
-for _code, _edges in _PIECES.items():
+for _code, _edges in PIECES.items():
     for _n, _edge in enumerate(_edges):
         _HALVES[_code, _n] = _MIDDLES[list(_edge)]
 
@@ -68,7 +63,7 @@ Index = NDArray[np.int64]
 
 def _crossed(inside: NDArray[np.uint8]) -> tuple[Index, Index, NDArray[np.uint8]]:
     """Rows and columns of the cells between four pixels that are not all alike, and their patterns."""
-    pattern = inside[:-1, :-1] | inside[:-1, 1:] << 1 | inside[1:, 1:] << 2 | inside[1:, :-1] << 3
+    pattern = corner_patterns(inside)
     flat = np.flatnonzero((pattern != 0) & (pattern != 15))
     rows, columns = np.divmod(flat, np.int64(pattern.shape[1]))
     codes: NDArray[np.uint8] = pattern.ravel()[flat].astype(np.uint8)
@@ -84,7 +79,7 @@ def _pieces(rows: Index, columns: Index, codes: NDArray[np.uint8], shares: tuple
     points[:, 2, 0], points[:, 2, 1] = rows + 1, columns + bottom
     points[:, 3, 0], points[:, 3, 1] = rows + left, columns
     found = [np.zeros((0, 2, 2))]
-    for code, pieces in _PIECES.items():
+    for code, pieces in PIECES.items():
         here = points[codes == code]
         if len(here):
             found += [here[:, piece] for piece in pieces]

@@ -13,16 +13,10 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, QRect
 from PySide6.QtGui import QImage, QPainterPath, QPolygonF
 
-from medviewer.desktop.annotating.contours import Line, outlines
+from medviewer.desktop.viewport.contours import Line, outlines
 from medviewer.volume.plane import PlaneAxes
 
 Rgb = tuple[int, int, int]
-
-#: Segment colours that colour-blind people tell apart (Okabe and Ito 2008), then white.
-SEGMENT_COLOURS: tuple[Rgb, ...] = (
-    (0xE6, 0x9F, 0x00), (0x56, 0xB4, 0xE9), (0x00, 0x9E, 0x73), (0xF0, 0xE4, 0x42),
-    (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0xCC, 0x79, 0xA7), (0xFF, 0xFF, 0xFF),
-)  # fmt: skip
 
 
 def palette(colours: Mapping[int, Rgb], hidden: Iterable[int], opacity: float) -> NDArray[np.uint32]:

@@ -20,7 +20,6 @@ from PySide6.QtGui import (
     QPaintEvent,
     QPixmap,
     QResizeEvent,
-    QTransform,
     QWheelEvent,
 )
 from PySide6.QtWidgets import QWidget
@@ -454,10 +453,6 @@ class PlaneViewport(QWidget):
         """How the session's tool draws its cursor; None for the tools of read mode."""
         tool = self._hand.tool
         return None if tool is None else look_of(tool).cursor
-
-    def screen_transform(self) -> QTransform:
-        """From picture coordinates (corners at integers) to the screen."""
-        return drawing.transform_of(self.placing)
 
     def screen_of(self, index_kji: NDArray[np.float64]) -> QPointF:
         """Screen position of a (fractional) voxel index."""

@@ -17,8 +17,6 @@ _KINDS: dict[str, str] = {
     "9": "other", "10": "other", "8": "other", "79.1": "other", "9.100.1": "PR", "9.100.2": "PR",
 }  # fmt: skip
 
-_SEG_WITH_PIXELS = frozenset({"SEG", "LABELMAP", "RTDOSE"})
-
 
 def object_kind(sop_class: str) -> str | None:
     """The kind of an object that is no picture of its own, None for image storage and for unknown classes."""

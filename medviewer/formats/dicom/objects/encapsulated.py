@@ -25,7 +25,6 @@ _ELEMENTS: dict[int, bytes] = {
 MAX_CDA, MAX_CDA_DEPTH = 32 << 20, 200
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1.104."
-CDA_CLASS = _STORAGE + "2"
 _NAMES = {"1": "PDF", "2": "CDA", "3": "STL", "4": "OBJ", "5": "MTL"}
 
 

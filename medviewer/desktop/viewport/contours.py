@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 #: A closed line of (row, column) points in picture positions, voxel centres at integers, shape (n, 2).
 Line = NDArray[np.float64]
 
-# The four cell edges: 0 top, 1 right, 2 bottom, 3 left. For each of the 16 corner patterns (bits: 1 top left, 2 top
-# right, 4 bottom right, 8 bottom left) the directed segments (from edge, to edge). In the two saddles the mask's
-# corners are kept apart.
-_SEGMENTS: dict[int, tuple[tuple[int, int], ...]] = {
+#: The four cell edges: 0 top, 1 right, 2 bottom, 3 left. For each of the 16 corner patterns (bits: 1 top left, 2 top
+#: right, 4 bottom right, 8 bottom left) the directed pieces (from edge, to edge). In the two saddles what is inside is
+#: kept apart.
+PIECES: dict[int, tuple[tuple[int, int], ...]] = {
     1: ((3, 0),), 2: ((0, 1),), 3: ((3, 1),), 4: ((1, 2),), 5: ((3, 0), (1, 2)), 6: ((0, 2),), 7: ((3, 2),),
     8: ((2, 3),), 9: ((2, 0),), 10: ((0, 1), (2, 3)), 11: ((2, 1),), 12: ((1, 3),), 13: ((1, 0),), 14: ((0, 3),),
 }  # fmt: skip
@@ -31,11 +33,11 @@ def outlines(mask: NDArray[np.bool_], start: tuple[int, int] = (0, 0)) -> list[L
     rows, columns = box
     inside = np.zeros((rows.stop - rows.start + 2, columns.stop - columns.start + 2), dtype=np.uint8)
     inside[1:-1, 1:-1] = mask[rows, columns]
-    pattern = inside[:-1, :-1] | inside[:-1, 1:] << 1 | inside[1:, 1:] << 2 | inside[1:, :-1] << 3
+    pattern = corner_patterns(inside)
     cells = np.argwhere((pattern != 0) & (pattern != 15))
     follow: dict[tuple[int, int], tuple[int, int]] = {}
     for (row, column), code in zip(cells.tolist(), pattern[cells[:, 0], cells[:, 1]].tolist(), strict=True):
-        for begin, end in _SEGMENTS[code]:
+        for begin, end in PIECES[code]:
             a, b = _MIDDLE[begin], _MIDDLE[end]
             follow[2 * row + a[0], 2 * column + a[1]] = (2 * row + b[0], 2 * column + b[1])
     offset = np.array([rows.start - 1 + start[0], columns.start - 1 + start[1]], dtype=np.float64)
@@ -48,6 +50,11 @@ def outlines(mask: NDArray[np.bool_], start: tuple[int, int] = (0, 0)) -> list[L
             point = follow.pop(point)
         lines.append(np.asarray(line, dtype=np.float64) / 2 + offset)
     return lines
+
+
+def corner_patterns(inside: NDArray[np.uint8]) -> NDArray[np.integer[Any]]:
+    """Which corners of each cell between four pixels are inside (1, else 0), as the bits of `PIECES`."""
+    return inside[:-1, :-1] | inside[:-1, 1:] << 1 | inside[1:, 1:] << 2 | inside[1:, :-1] << 3
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:
