@@ -201,7 +201,7 @@ def _lines(catalog: Catalog, digests: dict[str, StackDigest], *, with_frames: bo
         lines.append("other objects")
         lines += [f"  {o.kind}: {o.summary}  ({o.path})" for o in catalog.objects]
     if catalog.skipped:
-        lines.append(f"skipped {len(catalog.skipped)} of {catalog.files} files")
+        lines.append(f"skipped {len({s.path for s in catalog.skipped})} of {catalog.files} files")
         groups: dict[tuple[Path, str, str], list[str]] = {}
         for skip in catalog.skipped:
             groups.setdefault((skip.path.parent, skip.reason, skip.code), []).append(skip.path.name)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.data import get_testdata_file
 from pydicom.uid import XRayAngiographicImageStorage
 
 from medviewer.cli.main import main
@@ -128,6 +129,20 @@ def test_lines_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     for part in ("Test^Patient  [T1]", "study 2026-01-02", "volume 4 x 6 x 5", "missing-slice: 2 images are missing"):
         assert part in text
     assert "not DICOM (looks like text)" in text
+
+
+def test_a_file_with_two_faults_is_counted_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = get_testdata_file("DICOMDIR", download=False)
+    assert found is not None
+    data, at = bytearray(Path(str(found)).read_bytes()), 0
+    for name in (b"..\\..\\ONE", b"..\\..\\TWO"):
+        at = data.index(b"\x04\x00\x00\x15CS", at) + 8
+        length = int.from_bytes(data[at - 2 : at], "little")
+        data[at : at + length] = name.ljust(length)[:length]
+    (tmp_path / "DICOMDIR").write_bytes(data)
+    assert main(["inspect", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert text.count("a reference leaves the folder") == 2 and "skipped 1 of 1 files" in text
 
 
 def test_nifti_is_listed_like_everything_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from pytestqt.qtbot import QtBot
 from medviewer.cli.main import main
 from medviewer.desktop.circle import build_right_column
 from medviewer.desktop.main_window import MainWindow
-from medviewer.desktop.overlays.laid import words_at
+from medviewer.desktop.overlays.laid import images_under, where_it_lies, words_at
 from medviewer.desktop.overlays.objects import ObjectRow
 from medviewer.desktop.panels.column import RightColumn
 from medviewer.desktop.viewport.laid_layer import contour_paths
@@ -173,6 +173,23 @@ def test_contours_are_lines_in_their_plane_and_chords_in_others(window: Window) 
         atol=1e-3,
     )
     assert contour_paths(lines, SIZE, coronal, 5)[1].isEmpty()
+
+
+def test_the_status_line_says_on_which_images_an_object_lies(window: Window) -> None:
+    window.lay("rt.dcm")
+    (laid,) = window.session.laid
+    assert images_under(laid, SIZE) == range(3, 5)
+    assert where_it_lies(laid, SIZE, 3) == ("rt.dcm lies over images 4 to 5.", True)
+    assert where_it_lies(laid, SIZE, 0) == ("rt.dcm lies over images 4 to 5; image 1 is shown.", True)
+    assert where_it_lies(laid, (2, 40, 44), 0) == ("Nothing of rt.dcm lies in these images.", False)
+    said: list[tuple[str, str]] = []
+    window.click("rt.dcm")  # a second click takes it away
+    window.session.move_crosshair((0, 35, 40))
+    window.main.services.say = lambda text, tone="plain": said.append((text, tone))  # type: ignore[method-assign]
+    window.lay("rt.dcm")
+    assert said[-1] == ("rt.dcm lies over images 4 to 5; image 1 is shown.", "good")
+    window.lay("fraction.dcm")
+    assert said[-1] == ("fraction.dcm lies over image 4; image 1 is shown.", "good")
 
 
 def test_a_dose_has_a_wash_a_scale_and_a_value_at_the_cursor(window: Window) -> None:

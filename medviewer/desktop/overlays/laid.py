@@ -132,6 +132,45 @@ def _contour_facts(kind: str, contours: list[str]) -> str:
     return " · ".join(part for part in (kind, f"{count} {noun}{'s' if count != 1 else ''}") if part)
 
 
+def images_under(laid: LaidObject, size_kji: tuple[int, int, int]) -> range | None:
+    """The slices (from 0) that something of an object lies on; empty where all of it is outside, None for a dose."""
+    content = laid.overlay.content
+    if isinstance(content, LaidSegments):
+        spans = [(s.start_kji[0], s.start_kji[0] + s.shares.shape[0]) for s in content.segments if not s.is_empty]
+    elif isinstance(content, LaidContours):
+        boxes = [(line.min(axis=0), line.max(axis=0)) for lines in content.lines for _, line in lines if len(line)]
+        spans = [
+            (max(int(np.rint(low[0])), 0), min(int(np.rint(high[0])) + 1, size_kji[0]))
+            for low, high in boxes
+            if (high >= -0.5).all() and (low <= np.asarray(size_kji) - 0.5).all()
+        ]
+    else:
+        return None
+    spans = [(first, end) for first, end in spans if first < end]
+    return range(min((first for first, _ in spans), default=0), max((end for _, end in spans), default=0))
+
+
+def where_it_lies(laid: LaidObject, size_kji: tuple[int, int, int], at: int) -> tuple[str, bool]:
+    """Where an object lies, for the status line, counted from 1 as the pictures are.
+
+    Args:
+        laid: the object.
+        size_kji: of the image.
+        at: the slice that is shown, from 0.
+
+    Returns:
+        A sentence, and whether anything of it lies in the image at all.
+    """
+    name, images = laid.overlay.path.name, images_under(laid, size_kji)
+    if images is None:
+        return f"{name} lies over the images.", True
+    if not images:
+        return f"Nothing of {name} lies in these images.", False
+    first, last = images.start + 1, images.stop
+    where = f"image {first}" if first == last else f"images {first} to {last}"
+    return f"{name} lies over {where}" + ("." if at in images else f"; image {at + 1} is shown."), True
+
+
 def change(session: ReadingSession, path: Path, how: Callable[[LaidObject], LaidObject]) -> None:
     """Another state of one of the session's objects: `change(session, path, lambda o: o.with_part(2, shown=False))`."""
     session.set_laid(tuple(how(o) if o.overlay.path == path else o for o in session.laid))

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from PySide6.QtCore import QObject
 
-from medviewer.desktop.overlays.laid import LaidObject, laid_object, take_away
+from medviewer.desktop.overlays.laid import LaidObject, laid_object, take_away, where_it_lies
 from medviewer.desktop.overlays.objects import home_of
 from medviewer.desktop.services import Services
 from medviewer.desktop.session import Changes, ReadingSession
@@ -94,10 +95,13 @@ class ObjectOverlays(QObject):
             if refused:
                 more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
                 self._services.banner(f"{found.path.name}: {refused[0]}{more}; the others are shown.", "warn")
-            elif laid.overlay.notes:
-                self._services.say(f"{found.path.name}: {laid.overlay.notes[0]}.", "warn")
+                return
+            at = int(np.rint(self._session.crosshair_kji[0]))
+            sentence, is_there = where_it_lies(laid, stack.size_kji, at)
+            if is_there and laid.overlay.notes:
+                self._services.say(f"{sentence} Note: {laid.overlay.notes[0]}.", "warn")
             else:
-                self._services.say(f"{found.path.name} lies over the images.", "good")
+                self._services.say(sentence, "good" if is_there else "warn")
 
         def failed(sentence: str) -> None:
             self._reading.discard(found.path)
