@@ -21,8 +21,8 @@ from medviewer.formats.dicom.headers.memory import Take, work_out
 from medviewer.formats.dicom.headers.overlay_planes import read_overlay_planes
 from medviewer.formats.dicom.headers.pixel_layout import pixel_bytes_there, refuse_bomb, stored_layout
 from medviewer.formats.dicom.headers.planes import FramePlane, frame_planes
-from medviewer.formats.dicom.objects.object_facts import object_facts
 from medviewer.formats.dicom.objects.object_summary import frame_of_reference, summary_parts
+from medviewer.formats.dicom.objects.summaries import summary_of
 from medviewer.formats.dicom.pixels.palette import PaletteFault, read_palette
 from medviewer.formats.dicom.sop_classes import object_kind
 from medviewer.formats.dicom.stacks.mosaic import Mosaic, read_mosaic
@@ -244,7 +244,7 @@ def _object(path: Path, header: Header, kind: str, sop_class: str, charsets: Seq
             label = one_line(decode(data.bytes(tag), charsets)[0])
     if kind == "SR" and data.items(T.CONCEPT_NAME):
         label = one_line(decode(data.item(T.CONCEPT_NAME).bytes(T.CODE_MEANING), charsets)[0]) or label
-    facts = object_facts(path, kind, sop_class, label)
+    facts = summary_of(path, kind, sop_class, label)
     parts = [kind, *(summary_parts(kind, data) or facts.parts or [label])]
     references = [*facts.series]
     references += [item.text(T.SERIES_UID) for item in data.items(T.REFERENCED_SERIES)]

@@ -48,7 +48,7 @@ _CLASS_NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Summary:
     """What a line and the list of series need.
 
     Attributes:
@@ -60,7 +60,7 @@ class Facts:
     series: tuple[str, ...] = ()
 
 
-def object_facts(path: Path, kind: str, sop_class: str, label: str) -> Facts:
+def summary_of(path: Path, kind: str, sop_class: str, label: str) -> Summary:
     """What there is to say about an object; never raises.
 
     Args:
@@ -75,11 +75,11 @@ def object_facts(path: Path, kind: str, sop_class: str, label: str) -> Facts:
             return _encapsulated(path, sop_class, label)
         if describe is None or source.size_of(path) > _MAX_SIZE:
             name = _CLASS_NAMES.get(sop_class.removeprefix(_STORAGE), "")
-            return Facts(tuple(part for part in (name, label) if part)) if name else Facts()
+            return Summary(tuple(part for part in (name, label) if part)) if name else Summary()
         return describe(path, sop_class, label)
     except (MedviewerError, OSError, source.SourceFault) as error:
         _log.debug("no facts about an object: %s", type(error).__name__)
-        return Facts()
+        return Summary()
 
 
 def _joined(*parts: str) -> str:
@@ -90,7 +90,7 @@ def _series(references: tuple[ImageReference, ...]) -> tuple[str, ...]:
     return D.unique(reference.series_uid for reference in references)
 
 
-def _report(path: Path, _: str, label: str) -> Facts:
+def _report(path: Path, _: str, label: str) -> Summary:
     from medviewer.formats.dicom.objects.sr import read_report
     from medviewer.formats.dicom.objects.sr_measurements import measurements
 
@@ -98,10 +98,12 @@ def _report(path: Path, _: str, label: str) -> Facts:
     count = len(measurements(report))
     state = "verified" if report.is_verified else "not verified"
     title = report.title or label
-    return Facts((_joined(title, count_text(count, "measurement") if count else "", state),), _series(report.evidence))
+    return Summary(
+        (_joined(title, count_text(count, "measurement") if count else "", state),), _series(report.evidence)
+    )
 
 
-def _selection(path: Path, _: str, __: str) -> Facts:
+def _selection(path: Path, _: str, __: str) -> Summary:
     from medviewer.formats.dicom.objects.ko import key_selection
     from medviewer.formats.dicom.objects.sr import read_report
 
@@ -111,10 +113,10 @@ def _selection(path: Path, _: str, __: str) -> Facts:
     first = selection.description.split("\n")[0][:80]
     line = _joined(selection.title, *selection.modifiers, count_text(len(instances), "image"))
     named = _series(selection.images) or _series(report.evidence)
-    return Facts(tuple(part for part in (line, first) if part), named)
+    return Summary(tuple(part for part in (line, first) if part), named)
 
 
-def _encapsulated(path: Path, sop_class: str, label: str) -> Facts:
+def _encapsulated(path: Path, sop_class: str, label: str) -> Summary:
     """Of a large file its own size stands for the document's: the rest is some kilobytes of header."""
     from medviewer.formats.dicom.objects.encapsulated import read_encapsulated, size_text
 
@@ -123,14 +125,14 @@ def _encapsulated(path: Path, sop_class: str, label: str) -> Facts:
         found = read_encapsulated(path)
         size, label = len(found.data), found.title or label
     form = {"104.2": "CDA", "104.3": "STL", "104.4": "OBJ", "104.5": "MTL"}.get(sop_class.removeprefix(_STORAGE), "")
-    return Facts((_joined(form, label or "no title", size_text(size)),))
+    return Summary((_joined(form, label or "no title", size_text(size)),))
 
 
 def _data(path: Path) -> Elements:
     return D.read_document(path, _FACTS).data
 
 
-def _waveform(path: Path, sop_class: str, label: str) -> Facts:
+def _waveform(path: Path, sop_class: str, label: str) -> Summary:
     data = _data(path)
     groups = data.items(_WAVEFORMS)
     channels = sum(group.integer(_CHANNELS) or 0 for group in groups)
@@ -141,12 +143,12 @@ def _waveform(path: Path, sop_class: str, label: str) -> Facts:
     ]
     name = _CLASS_NAMES.get(sop_class.removeprefix(_STORAGE), "waveform")
     length = f"{max(seconds):.3g} s" if seconds else ""
-    return Facts(
+    return Summary(
         (_joined(name, count_text(channels, "channel") if channels else "", length),) + ((label,) if label else ())
     )
 
 
-def _value_map(path: Path, _: str, label: str) -> Facts:
+def _value_map(path: Path, _: str, label: str) -> Summary:
     from medviewer.formats.dicom.objects.sr import unit_text
 
     data = _data(path)
@@ -163,10 +165,10 @@ def _value_map(path: Path, _: str, label: str) -> Facts:
     line = _joined(
         what, f"in {in_unit}" if in_unit else "", f"for {count_text(len(images), 'image')}" if images else ""
     )
-    return Facts((line,) if line else (), series)
+    return Summary((line,) if line else (), series)
 
 
-def _annotations(path: Path, _: str, label: str) -> Facts:
+def _annotations(path: Path, _: str, label: str) -> Summary:
     data = _data(path)
     charsets = data.texts(T.CHARSET)
     groups = data.items(_GROUPS)
@@ -174,33 +176,33 @@ def _annotations(path: Path, _: str, label: str) -> Facts:
     names = [D.words(group, _GROUP_LABEL, charsets) for group in groups[:4]]
     line = _joined(f"{count_text(count, 'annotation')} in {count_text(len(groups), 'group')}", *D.unique(names))
     series = D.unique(item.text(T.SERIES_UID) for item in data.items(T.REFERENCED_SERIES))
-    return Facts((line, label) if label else (line,), series)
+    return Summary((line, label) if label else (line,), series)
 
 
-def _spectroscopy(path: Path, _: str, label: str) -> Facts:
+def _spectroscopy(path: Path, _: str, label: str) -> Summary:
     data = _data(path)
     rows, columns = data.integer(T.ROWS) or 1, data.integer(T.COLUMNS) or 1
     points = data.integer(_POINT_COLUMNS) or data.integer(_POINT_ROWS)
     voxels = f"{rows} × {columns} voxels" if rows * columns > 1 else "single voxel"
     line = _joined(voxels, f"{points} points" if points else "", "spectra are not shown")
-    return Facts((label, line) if label else (line,))
+    return Summary((label, line) if label else (line,))
 
 
-def _without_pixels(_: Path, sop_class: str, label: str) -> Facts:
+def _without_pixels(_: Path, sop_class: str, label: str) -> Summary:
     from medviewer.formats.dicom.objects.sr_text import noun_of
 
     what = f"{noun_of(sop_class)} without pixels" if sop_class.startswith(_STORAGE) else "a data set without pixels"
-    return Facts(tuple(part for part in (what, label) if part))
+    return Summary(tuple(part for part in (what, label) if part))
 
 
-def _presentation(path: Path, _: str, __: str) -> Facts:
+def _presentation(path: Path, _: str, __: str) -> Summary:
     from medviewer.formats.dicom.objects.gsps import read_presentation
 
     state = read_presentation(path)
-    return Facts((state.summary,), _series(state.images))
+    return Summary((state.summary,), _series(state.images))
 
 
-_DESCRIBE: dict[str, Callable[[Path, str, str], Facts]] = {
+_DESCRIBE: dict[str, Callable[[Path, str, str], Summary]] = {
     "SR": _report,
     "KO": _selection,
     "PR": _presentation,
