@@ -190,6 +190,7 @@ def test_a_report_alone_says_that_its_images_are_missing(qtbot, study):
     qtbot.waitUntil(lambda: window.session.catalog is not None, timeout=10_000)
     qtbot.waitUntil(lambda: "not among the open files" in shown_text(window), timeout=5000)
     assert window.documents.panel.shown.targets == frozenset()
+    assert window.documents.panel.switch.isHidden()  # there are no pictures that measurements could be on
     window.close()
 
 

@@ -124,7 +124,8 @@ class Documents(QObject):
     def _show_panel(self, opened: Opened) -> None:
         kind = opened.found.kind
         switch, targets = "", self._targets(opened)
-        if opened.has_marks:
+        catalog = self._session.catalog
+        if opened.has_marks and catalog is not None and any(catalog.stacks()):  # else there are no pictures
             switch = _SWITCHES.get(kind, "On the pictures")
         self.panel.show_document(
             DocumentView(
