@@ -203,7 +203,7 @@ class DecodingPool:
             self._busy.discard(process)
             if keep:
                 self._idle.append(process)
-            self._changed.notify()
+            self._changed.notify_all()  # whoever is woken alone may have to let another pass
 
     # -- watching ----------------------------------------------------------------------------------------------------
 
