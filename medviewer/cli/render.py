@@ -39,6 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise BadInput("--slice and --at say the same thing twice", remedy="give one of them")
     if not arguments.path.exists():
         raise BadInput("there is nothing at this path", path=arguments.path)
+    if arguments.out.suffix.lower() != ".png":
+        raise BadInput("a picture is written as PNG", path=arguments.out, remedy="give a name that ends in .png")
     from medviewer.desktop.render import Picture, render
 
     written = render(

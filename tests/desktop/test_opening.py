@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import zipfile
 
@@ -174,3 +175,15 @@ def test_a_place_given_at_start_is_asked_about_once_the_study_is_there(qtbot, wi
     qtbot.waitUntil(lambda: len(asked) == 1, timeout=3000)
     assert asked[0].point_lps == point
     assert np.allclose(window.session.crosshair_lps, point)
+
+
+def test_a_folder_that_vanished_keeps_its_pictures_when_it_is_read_again(qtbot, window, study, tmp_path):
+    folder = tmp_path / "share"
+    shutil.copytree(study, folder)
+    opened(qtbot, window, [folder])
+    shutil.rmtree(folder)
+    window.opener.reload()
+    qtbot.waitUntil(lambda: not window.opener.scanning, timeout=10_000)
+    assert "What was read before stays open" in window.banner.text
+    assert window.session.volume is not None and bool(window.session.volume.loaded.all())
+    assert len(window.series.cards) == 1

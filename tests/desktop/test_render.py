@@ -107,6 +107,11 @@ def test_wrong_wishes_are_one_sentence_and_exit_code_two(study, tmp_path, capsys
     assert said in capsys.readouterr().err
 
 
+def test_a_picture_is_no_text_file(study, tmp_path, capsys):
+    assert main(["render", str(study), str(tmp_path / "a.txt")]) == 2
+    assert "ends in .png" in capsys.readouterr().err and not (tmp_path / "a.txt").exists()
+
+
 def test_a_folder_that_cannot_be_written_is_said(study, tmp_path, capsys):
     assert main(["render", str(study), str(tmp_path / "no" / "such" / "a.png")]) == 2
     assert "could not be written" in capsys.readouterr().err
@@ -129,5 +134,5 @@ def test_other_planes_of_a_tilted_stack_are_upright_and_the_acquired_one_is_as_i
 
 def test_planes_that_nobody_knows_are_refused(tmp_path: Path) -> None:
     samples.series(tmp_path, samples.along_z(3), ImagePositionPatient=None)
-    with pytest.raises(Refused, match="no anatomical planes: no-position"):
+    with pytest.raises(Refused, match="no anatomical planes: where the pictures lie"):
         render(Picture(tmp_path, plane="coronal"), tmp_path / "x.png")

@@ -228,3 +228,9 @@ def test_patients_with_one_series_uid_are_never_merged(tmp_path: Path) -> None:
     assert [p.id for p in catalog.patients] == ["T2", "T1"]
     assert [s.size_kji[0] for s in catalog.stacks()] == [2, 2]
     assert len({s.id for s in catalog.stacks()}) == 2
+
+
+@pytest.mark.parametrize(("written", "unit"), [("Houndsfield Unit", "HU"), ("hounsfield", "HU"), ("OD", "OD")])
+def test_hounsfield_written_out_is_hu(tmp_path: Path, written: str, unit: str) -> None:
+    samples.series(tmp_path, along_z(2), RescaleType=written)
+    assert stacks_of(tmp_path)[0].unit == unit

@@ -82,6 +82,11 @@ class Opener(QObject):
 
             catalog, report = found
             self._scan = None
+            if again is not None and catalog.is_empty:  # the disk or share went away: what is in memory stays
+                self.busy_changed.emit("")
+                sentence = f"{_nothing(catalog, chosen)} What was read before stays open."
+                self._services.banner(sentence, "bad", "Read again", self.reload)
+                return
             self._showing.kept.clear()
             self._session.set_catalog(catalog)
             said = f"{report.summary}.", "warn" if report.warnings or is_loss(catalog.skipped) else "plain"

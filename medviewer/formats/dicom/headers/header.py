@@ -5,6 +5,7 @@ Nothing here reads pixels. Every declared size is checked against the file's siz
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -293,11 +294,15 @@ def _as_stored(value: int, layout: PixelLayout) -> int:
     return value
 
 
+#: "HU" written out, as some devices do, and not always with the right name.
+_HOUNSFIELD = re.compile(r"(hu|houn\w*field( units?)?)$", re.IGNORECASE)
+
+
 def _unit(data: Elements, layout: PixelLayout) -> str:
     luts = data.items(T.MODALITY_LUT)
     kind = luts[0].text(T.MODALITY_LUT_TYPE) if luts else data.text(T.RESCALE_TYPE) or _frame_rescale_type(data)
     if kind and kind.upper() not in ("US", "UNSPECIFIED"):
-        return kind
+        return "HU" if _HOUNSFIELD.match(kind) else kind
     units = data.text(T.UNITS)
     if units:
         return {"BQML": "Bq/ml", "GML": "g/ml", "CNTS": "counts", "NONE": ""}.get(units, units)
