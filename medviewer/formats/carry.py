@@ -61,7 +61,7 @@ def why_not(stack: Stack, use: Use) -> str | None:
 
 
 def _without_grid(stack: Stack) -> str:
-    faults = "; ".join(q.detail for q in faults_of_geometry(stack))
+    faults = "; ".join(f"{q.detail} [{q.code}]" for q in faults_of_geometry(stack))
     return faults or _WITHOUT_GRID.get(stack.kind, "the pictures share no geometry")
 
 

@@ -100,7 +100,7 @@ def test_only_faults_of_the_geometry_are_named_as_its_reason() -> None:
     cine = said(StackKind.CINE, "burned-in", "lossy")
     assert "this is a cine without positions" in cine and "burned-in" not in cine and "lossy" not in cine
     slices = said(StackKind.FRAMES, "bad-window", "mixed-orientation")
-    assert "mixed-orientation: about mixed-orientation" in slices and "bad-window" not in slices
+    assert "about mixed-orientation [mixed-orientation]" in slices and "bad-window" not in slices
 
 
 def test_a_segmentation_without_its_images_is_written_on_its_own_lattice(
