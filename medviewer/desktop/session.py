@@ -6,7 +6,7 @@ open panel decides by itself whether that concerns it. Nobody pokes anybody else
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,7 +59,7 @@ class Changes:
 
     catalog: bool = False
     volume: bool = False
-    slices: range | None = None
+    slices: Collection[int] | None = None
     window: bool = False
     crosshair: bool = False
     overlay: Box | None = None
@@ -163,7 +163,7 @@ class ReadingSession(QObject):
         self.stack, self.volume = stack, volume
         self.announce(slices=range(volume.size_kji[0]))
 
-    def slices_arrived(self, slices: range) -> None:
+    def slices_arrived(self, slices: Collection[int]) -> None:
         """Say that voxels of these slices have been filled in by the loader."""
         self.announce(slices=slices, window=self._take_frame_window())
 

@@ -6,6 +6,7 @@ and whatever still arrives from it is dropped.
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,9 @@ from medviewer.volume.window import Window
 
 if TYPE_CHECKING:
     from medviewer.formats.catalog import Stack
+
+#: Slices that have arrived are told so often, seconds.
+NEWS_EVERY_S = 0.1
 
 
 class Showing(QObject):
@@ -107,17 +111,23 @@ class Showing(QObject):
                 self.busy_changed.emit("")
                 self.shown.emit()
 
-        seen = 0
+        seen = np.zeros(one.size_kji[0], np.bool_)
+        said = 0.0
 
         def progress(_: object) -> None:
-            nonlocal seen
+            nonlocal seen, said
             volume = self._session.volume
             if volume is None or self._session.stack is None or self._session.stack.id != one.id:
                 return
-            arrived = int(np.count_nonzero(volume.loaded))
-            if arrived > seen:
-                seen = arrived
-                self._session.slices_arrived(range(volume.size_kji[0]))
+            if volume.loaded.size != seen.size:  # still the part of the series that was listed first
+                return
+            if monotonic() - said < NEWS_EVERY_S:  # the hand goes before planes that fill up; the end is always told
+                return
+            arrived = volume.loaded.copy()
+            fresh = np.flatnonzero(arrived & ~seen)
+            if fresh.size:
+                seen, said = arrived, monotonic()
+                self._session.slices_arrived(frozenset(fresh.tolist()))
 
         def done(volume: Volume) -> None:
             self._load = None
