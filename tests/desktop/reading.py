@@ -50,6 +50,12 @@ class Bench:
         return self.grid.views[0]
 
 
+def opened(qtbot, window, *paths) -> None:
+    """Open paths in a main window and wait until all of the first stack is there."""
+    with qtbot.waitSignal(window.opener.loaded, timeout=10_000):
+        window.open_paths(paths)
+
+
 def wheel(widget: QWidget, detents: int = -1, held=Qt.KeyboardModifier.NoModifier, at: QPointF | None = None) -> None:
     """Turn the wheel over a widget; towards the hand (-1) is the next slice."""
     where = at if at is not None else QPointF(widget.width() / 2, widget.height() / 2)

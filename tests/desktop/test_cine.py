@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydicom.uid import MRImageStorage, UltrasoundMultiFrameImageStorage
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
+from reading import opened
 
 from medviewer.desktop.main_window import MainWindow
 from medviewer.desktop.playing.cine import Player, due, even_pace, pace_of
@@ -121,11 +122,6 @@ def window(qtbot):
     qtbot.waitExposed(made)
     yield made
     made.close()
-
-
-def opened(qtbot, window: MainWindow, folder: Path) -> None:
-    with qtbot.waitSignal(window.opener.loaded, timeout=10_000):
-        window.open_paths([folder])
 
 
 def bar_of(window: MainWindow) -> TimeBar:

@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel, QPushButton, QWidget
+from reading import opened
 
 from medviewer.desktop.main_window import MainWindow
 from medviewer.desktop.opening.quality_card import QualityMark, QualitySheet
@@ -31,11 +32,6 @@ def window(qtbot):
     qtbot.waitExposed(made)
     yield made
     made.close()
-
-
-def opened(qtbot, window: MainWindow, path: Path) -> None:
-    with qtbot.waitSignal(window.opener.loaded, timeout=10_000):
-        window.open_paths([path])
 
 
 def sheet_of(window: MainWindow) -> QualitySheet:
